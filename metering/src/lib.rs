@@ -1,1 +1,24 @@
-//! skeleton
+//! The domain of Tollgate: money, rate plans, rating, wallets and the sync protocol.
+//!
+//! Everything that decides an amount lives here as values and pure state machines: no I/O, no
+//! async, no clock. Production drives them with sockets and timers; a test drives them with
+//! whatever order of events it likes.
+//!
+//! Invariants: no float touches money or units; all arithmetic is checked; a charge depends on
+//! total units alone ([`rating`]); merging registers is `max` ([`meter`]).
+//! Not here: storage (`ledger-store`), the wire (`proto`), HTTP (`gateway`, `management`).
+
+mod decimal;
+pub mod id;
+pub mod meter;
+pub mod money;
+pub mod rating;
+pub mod time;
+pub mod units;
+
+pub use id::{DeveloperId, Incarnation, PlanId, ProductId, WalletId};
+pub use meter::{BillingType, Meter, Register, Registers};
+pub use money::{Money, MoneyError};
+pub use rating::{RateBook, Rates};
+pub use time::{Period, UnixMillis};
+pub use units::{Units, UnitsError};
