@@ -95,9 +95,6 @@ pub enum MultiplierSource {
 
 impl Multiplier {
     /// What a call counts where the upstream says nothing: one unit.
-    pub const ONE: Self = Self {
-        units: Units::ONE,
-        excess: Units::ZERO,
-        source: MultiplierSource::Absent,
-    };
+    pub const ONE: Self =
+        Self { units: Units::ONE, excess: Units::ZERO, source: MultiplierSource::Absent };
 }

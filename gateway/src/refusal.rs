@@ -128,15 +128,7 @@ const fn row(
     code: &'static str,
     fault: &'static str,
 ) -> Row {
-    Row {
-        name,
-        charged: Charged::No,
-        retry,
-        status,
-        grpc,
-        code,
-        fault,
-    }
+    Row { name, charged: Charged::No, retry, status, grpc, code, fault }
 }
 
 // === impl Refusal ===
@@ -225,11 +217,7 @@ pub struct StatusOverrides(pub BTreeMap<Refusal, u16>);
 impl StatusOverrides {
     /// The HTTP status that answers `refusal`.
     pub fn status(&self, refusal: Refusal) -> http::StatusCode {
-        let status = self
-            .0
-            .get(&refusal)
-            .copied()
-            .unwrap_or(refusal.row().status);
+        let status = self.0.get(&refusal).copied().unwrap_or(refusal.row().status);
         http::StatusCode::from_u16(status)
             .expect("the table and the checked configuration hold statuses from 400 to 599")
     }

@@ -1,1 +1,20 @@
-//! skeleton
+//! The authoritative ledger and the catalogue, behind traits.
+//!
+//! [`Ledger`] stores what `metering` computes: accounts changed by conditional batches, registers
+//! written without conditions, and nothing that would need arithmetic in the database. The rules
+//! of the ledger are therefore written once, over the trait, and hold for every backend;
+//! `tests/it/conformance.rs` lists each property once and runs it against all of them.
+//! [`DocumentStore`] keeps the catalogue (organizations, developers, apps, keys, products, plans)
+//! as versioned documents with a log of changes.
+//!
+//! Invariants: registers and conditional state live in different tables; an account is read
+//! before its registers; an unknown outcome is never reported as a failure.
+//! Not here: prices and balances (`metering`), who may do what (`management`).
+
+pub mod documents;
+pub mod error;
+pub mod ledger;
+
+pub use documents::{Document, DocumentKey, DocumentStore, Put};
+pub use error::LedgerError;
+pub use ledger::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};

@@ -8,6 +8,8 @@
 //! total units alone ([`rating`]); merging registers is `max` ([`meter`]).
 //! Not here: storage (`ledger-store`), the wire (`proto`), HTTP (`gateway`, `management`).
 
+pub mod account;
+pub mod balance;
 mod decimal;
 pub mod id;
 pub mod meter;
@@ -16,6 +18,7 @@ pub mod rating;
 pub mod time;
 pub mod units;
 
+pub use account::{Account, Change, Currency, Entry, EntryKind, Header};
 pub use id::{DeveloperId, Incarnation, PlanId, ProductId, WalletId};
 pub use meter::{BillingType, Meter, Register, Registers};
 pub use money::{Money, MoneyError};
