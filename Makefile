@@ -2,15 +2,36 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.ONESHELL:
 
 CASSANDRA := deploy/cassandra/cassandra.sh
+WITH_CASSANDRA := deploy/cassandra/with-cassandra.sh
 NODES ?= 3
-ARGS ?=
 
 .PHONY: help
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## build and start everything in one process, with a demo (ARGS='--gateways 2')
+	@exec cargo run --profile local --package tollgate -- standalone $(ARGS)
+
+.PHONY: test
+test: ## run every test; sets up a JDK, Maven and three Cassandra nodes by itself (ARGS='-p tollgate-metering')
+	@cargo test $(or $(ARGS),--workspace) --no-run
+	@exec $(WITH_CASSANDRA) cargo test $(or $(ARGS),--workspace) --no-fail-fast
+
+.PHONY: fmt
+fmt: ## format the code
+	@cargo fmt --all
+
+.PHONY: lint
+lint: ## check format and lints; warnings are errors
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## build the documentation, private items included; warnings are errors
+	@RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --document-private-items
 
 .PHONY: cassandra
 cassandra: ## start a local Apache Cassandra on 127.0.0.1-3:9042 (NODES=1..3, default 3)
@@ -19,3 +40,7 @@ cassandra: ## start a local Apache Cassandra on 127.0.0.1-3:9042 (NODES=1..3, de
 .PHONY: cassandra-stop
 cassandra-stop: ## stop the local Cassandra; its data stays in .tools/cassandra
 	@$(CASSANDRA) stop
+
+.PHONY: ci
+ci: ## run what CI runs: format, lints, documentation, dependencies, tests
+	@exec .ci/run

@@ -164,7 +164,7 @@ set_java_flags() {
     set_module_flags
     # superuser_setup_delay_ms is also the wait between attempts to reach the one owner of system_auth: with 0 a node
     # whose owner is down spins and writes hundreds of megabytes of log.
-    java_flags=("${module_flags[@]}" -Xms$heap -Xmx$heap -XX:MaxDirectMemorySize=192m -XX:+ExitOnOutOfMemoryError
+    java_flags=("${module_flags[@]}" "-Xms$heap" "-Xmx$heap" -XX:MaxDirectMemorySize=192m -XX:+ExitOnOutOfMemoryError
         "-javaagent:$(echo "$lib"/jamm-*.jar)" -Djdk.attach.allowAttachSelf=true
         -Dio.netty.tryReflectionSetAccessible=true -Djava.net.preferIPv4Stack=true
         "-Dcassandra.config=file://$home/conf/cassandra.yaml"

@@ -14,7 +14,6 @@ mod decimal;
 pub mod id;
 pub mod meter;
 pub mod money;
-pub mod protocol;
 pub mod rating;
 pub mod time;
 pub mod units;
