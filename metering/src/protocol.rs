@@ -1,0 +1,104 @@
+//! What gateways and balance-sync nodes tell each other, as values.
+//!
+//! Reports carry totals, never differences; a snapshot tells a gateway about everybody else. So
+//! every message may be lost, repeated or overtaken: merging is `max`, and nothing is counted
+//! twice, because a gateway adds its own units to a snapshot that leaves them out. The wire form
+//! and its order are explained at the service in `proto/tollgate/v1/sync.proto`.
+
+use crate::account::{Ceiling, Mode};
+use crate::id::{Incarnation, WalletId};
+use crate::meter::Meter;
+use crate::money::Money;
+use crate::time::UnixMillis;
+use crate::units::Units;
+
+/// Which incarnations a gateway counts itself. The gateway numbers its lists upwards; each
+/// snapshot says which list it left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnIncarnations {
+    /// Raised with every change of the list.
+    pub number: u64,
+    /// The incarnations: the current one, and those rotated away that are not settled yet.
+    pub incarnations: Vec<Incarnation>,
+}
+
+/// One register in a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedRegister {
+    /// The meter.
+    pub meter: Meter,
+    /// Cumulative units of the reporting incarnation.
+    pub units: Units,
+    /// Whether the total was read from a spend file that was found after a crash.
+    pub is_recovered: bool,
+    /// Cumulative units beyond the proxy's `max_multiplier`: for suspense, not charged.
+    pub excess: Units,
+}
+
+/// What one incarnation tells a node: what changed since its last report on that stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whose registers these are.
+    pub incarnation: Incarnation,
+    /// Orders the incarnation's reports, in microseconds since 1970:
+    /// `max(previous + 1, min(own clock, service time last heard + elapsed))`.
+    pub seq: i64,
+    /// Registers that were not called durable on this stream yet, or changed since.
+    pub registers: Vec<ReportedRegister>,
+    /// Sums of open holds by wallet that changed.
+    pub holds: Vec<(WalletId, Money)>,
+    /// Whether the incarnation has ended: no call of it is open and no unit will be added.
+    pub is_final: bool,
+}
+
+/// A meter in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotMeter {
+    /// The meter.
+    pub meter: Meter,
+    /// Units of everybody but the gateway's own incarnations.
+    pub others: Units,
+    /// The part of the meter's charge that is in `base` already.
+    pub closed_charge: Money,
+}
+
+/// A grant in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotCeiling {
+    /// One of the gateway's own incarnations.
+    pub incarnation: Incarnation,
+    /// Its ceiling.
+    pub ceiling: Ceiling,
+}
+
+/// What a node tells a gateway of one wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// The ledger's generation.
+    pub generation: u32,
+    /// Version of the account; of snapshots of several nodes the highest counts.
+    pub version: u64,
+    /// Retirements so far; of snapshots with one version the higher count of them comes first.
+    pub retirements: u64,
+    /// Number of the list of own incarnations that `others` leaves out.
+    pub own_list: u64,
+    /// `seq` of the gateway's newest report on this stream that was persisted before the
+    /// registers were read; the snapshot is as old as that report. 0: none yet.
+    pub answered_seq: i64,
+    /// `credited − settled`.
+    pub base: Money,
+    /// The balance that calls may not go below: minus the overdraft limit.
+    pub floor: Money,
+    /// The overspend policy.
+    pub mode: Mode,
+    /// Registers born before it no longer count.
+    pub horizon: UnixMillis,
+    /// Prepaid and postpaid meters that count.
+    pub meters: Vec<SnapshotMeter>,
+    /// Sum of open holds of other gateways.
+    pub others_held: Money,
+    /// The gateway's own grants.
+    pub ceilings: Vec<SnapshotCeiling>,
+}
