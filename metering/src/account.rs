@@ -126,6 +126,28 @@ pub struct Cell {
     pub cut: Option<Units>,
 }
 
+/// Why units wait for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuspenseReason {
+    /// The report came after the fence: from an incarnation older than 3 days.
+    Fence,
+    /// The multiplier was above the proxy's maximum.
+    Multiplier,
+    /// Beyond the cut of a retired incarnation.
+    Cut,
+}
+
+/// Names a suspense register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SuspenseKey {
+    /// The meter.
+    pub meter: Meter,
+    /// The incarnation.
+    pub incarnation: Incarnation,
+    /// Why its units wait.
+    pub reason: SuspenseReason,
+}
+
 /// All that the ledger knows of a wallet besides registers and entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -137,6 +159,9 @@ pub struct Account {
     pub cells: BTreeMap<(Meter, Incarnation), Cell>,
     /// Grants by incarnation.
     pub ceilings: BTreeMap<Incarnation, Ceiling>,
+    /// What a person has charged or written off so far, by suspense register. Kept as long as
+    /// the register, past the horizon as well.
+    pub resolved: BTreeMap<SuspenseKey, Units>,
 }
 
 /// What an entry of the journal books.
@@ -150,8 +175,10 @@ pub enum EntryKind {
     Fee,
     /// A checkpoint: a meter's charge moved to `settled`.
     Checkpoint,
-    /// Suspense that a person charged; units went to the meter, money (past the horizon) to
-    /// `settled`.
+    /// A postpaid meter's charge noted for its invoice; the balance is not touched.
+    PostpaidCheckpoint,
+    /// Suspense that a person charged: units went to the meter. Past the horizon the checkpoints
+    /// of the same change move their charge.
     SuspenseCharge,
     /// Suspense that a person wrote off; no money moved.
     SuspenseWriteOff,
@@ -166,7 +193,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// The wallet it belongs to.
     pub wallet: WalletId,
-    /// The amount as booked: credits in `credited`, everything else in `settled`.
+    /// The amount as booked: see [`EntryKind::is_credited`] and [`EntryKind::is_settled`] for the
+    /// sum that it stands in.
     pub amount: Money,
     /// The wallet's balance after it, as far as registers had arrived.
     pub balance_after: Money,
@@ -174,8 +202,12 @@ pub struct Entry {
     pub at: UnixMillis,
     /// Who booked it: the name of the token or part.
     pub by: String,
-    /// Why: free text of the caller, or the meter of a checkpoint.
+    /// Why: free text of the caller.
     pub reason: String,
+    /// The meter of a checkpoint or of suspense.
+    pub meter: Option<Meter>,
+    /// The meter's total at a checkpoint; what was charged or written off of suspense; else zero.
+    pub units: Units,
 }
 
 /// One conditional batch: all of it applies, or nothing.
@@ -189,6 +221,8 @@ pub struct Change {
     pub cells: BTreeMap<(Meter, Incarnation), Cell>,
     /// Grants to write whole; `None` removes one.
     pub ceilings: BTreeMap<Incarnation, Option<Ceiling>>,
+    /// Resolved suspense to write whole.
+    pub resolved: BTreeMap<SuspenseKey, Units>,
     /// Entries to insert, if none with such an id is there.
     pub entries: Vec<Entry>,
 }
@@ -230,6 +264,17 @@ impl FromStr for Currency {
 // === impl EntryKind ===
 
 impl EntryKind {
+    /// Every kind.
+    pub const ALL: [EntryKind; 7] = [
+        EntryKind::Credit,
+        EntryKind::Adjustment,
+        EntryKind::Fee,
+        EntryKind::Checkpoint,
+        EntryKind::PostpaidCheckpoint,
+        EntryKind::SuspenseCharge,
+        EntryKind::SuspenseWriteOff,
+    ];
+
     /// The word that stands for it in stored rows.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -238,6 +283,7 @@ impl EntryKind {
             EntryKind::Adjustment => "adjustment",
             EntryKind::Fee => "fee",
             EntryKind::Checkpoint => "checkpoint",
+            EntryKind::PostpaidCheckpoint => "postpaid_checkpoint",
             EntryKind::SuspenseCharge => "suspense_charge",
             EntryKind::SuspenseWriteOff => "suspense_write_off",
         }
@@ -246,10 +292,43 @@ impl EntryKind {
     /// The kind that [`EntryKind::as_str`] wrote.
     #[must_use]
     pub fn from_word(word: &str) -> Option<EntryKind> {
-        use EntryKind::{Adjustment, Checkpoint, Credit, Fee, SuspenseCharge, SuspenseWriteOff};
-        [Credit, Adjustment, Fee, Checkpoint, SuspenseCharge, SuspenseWriteOff]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        EntryKind::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether the amount of such an entry stands in `credited`.
+    #[must_use]
+    pub const fn is_credited(self) -> bool {
+        matches!(self, EntryKind::Credit)
+    }
+
+    /// Whether the amount of such an entry stands in `settled`.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        matches!(self, EntryKind::Adjustment | EntryKind::Fee | EntryKind::Checkpoint)
+    }
+}
+
+// === impl SuspenseReason ===
+
+impl SuspenseReason {
+    /// Every reason.
+    pub const ALL: [SuspenseReason; 3] =
+        [SuspenseReason::Fence, SuspenseReason::Multiplier, SuspenseReason::Cut];
+
+    /// The word that stands for it in stored rows.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SuspenseReason::Fence => "fence",
+            SuspenseReason::Multiplier => "multiplier",
+            SuspenseReason::Cut => "cut",
+        }
+    }
+
+    /// The reason that [`SuspenseReason::as_str`] wrote.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<SuspenseReason> {
+        SuspenseReason::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 }
 
@@ -264,6 +343,8 @@ impl Entry {
             && self.kind == other.kind
             && self.wallet == other.wallet
             && self.amount == other.amount
+            && self.meter == other.meter
+            && self.units == other.units
     }
 }
 
@@ -303,6 +384,7 @@ impl Account {
             meters: BTreeMap::new(),
             cells: BTreeMap::new(),
             ceilings: BTreeMap::new(),
+            resolved: BTreeMap::new(),
         }
     }
 
@@ -316,6 +398,7 @@ impl Account {
             meters: BTreeMap::new(),
             cells: BTreeMap::new(),
             ceilings: BTreeMap::new(),
+            resolved: BTreeMap::new(),
             entries: Vec::new(),
         }
     }
@@ -325,6 +408,7 @@ impl Account {
         self.header = change.header.clone();
         self.meters.extend(&change.meters);
         self.cells.extend(&change.cells);
+        self.resolved.extend(&change.resolved);
         for (incarnation, ceiling) in &change.ceilings {
             match ceiling {
                 Some(ceiling) => self.ceilings.insert(*incarnation, *ceiling),

@@ -7,6 +7,7 @@
 //! that are in the registers and not yet folded, never as units in neither.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::account::{Account, Header};
 use crate::id::Incarnation;
@@ -15,14 +16,22 @@ use crate::money::Money;
 use crate::rating::{RateBook, RatingError, charges};
 use crate::units::Units;
 
+/// How long after its end a period still counts; more than the clocks of two nodes that serve can
+/// disagree.
+pub const PERIOD_GRACE: Duration = Duration::from_secs(300);
+
 // === impl Header ===
 
 impl Header {
-    /// Whether the meter still counts by its units: its period ends after the horizon. Past it,
+    /// Whether the meter still counts by its units: the horizon is not past its period. Past it,
     /// checkpoints hold its whole charge.
+    ///
+    /// The horizon is past a period [`PERIOD_GRACE`] after its end: nodes disagree about the time
+    /// by up to a minute each, so an incarnation born just after the end by one clock may have
+    /// counted on the old period by another, and a meter must not leave before its registers.
     #[must_use]
     pub fn counts_meter(&self, meter: &Meter) -> bool {
-        meter.period.end() > self.horizon
+        meter.period.end().plus(PERIOD_GRACE) > self.horizon
     }
 
     /// Whether registers of the incarnation still count.
@@ -56,8 +65,8 @@ impl Account {
 
     /// Total units by meter, of meters that still count and of those that no longer do.
     ///
-    /// Incarnations for which `is_left_out` holds are not counted: a snapshot for a gateway
-    /// tells about everybody else.
+    /// Incarnations for which `is_left_out` holds are not counted, folded or not: a snapshot for a
+    /// gateway tells about everybody else.
     ///
     /// # Errors
     /// A [`RatingError`] where a sum is out of range.
@@ -75,6 +84,12 @@ impl Account {
             let more = self.unfolded(meter, *incarnation, *register);
             let total = totals.entry(*meter).or_default();
             *total = total.plus(more)?;
+        }
+        for ((meter, incarnation), cell) in &self.cells {
+            if is_left_out(*incarnation) && self.header.counts_incarnation(*incarnation) {
+                let total = totals.entry(*meter).or_default();
+                *total = total.beyond(cell.folded);
+            }
         }
         Ok(totals)
     }
@@ -94,5 +109,53 @@ impl Account {
             balance = balance.minus(charge.minus(closed)?)?;
         }
         Ok(balance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::account::{Cell, MeterTotals};
+    use crate::id::{DeveloperId, PlanId, ProductId, WalletId};
+    use crate::time::{Period, UnixMillis};
+
+    fn units(text: &str) -> Units {
+        text.parse().unwrap()
+    }
+
+    /// A snapshot told a gateway about everybody else, and counted the gateway's own units once
+    /// they were folded: the gateway added them again and refused calls that were paid for.
+    #[test]
+    fn an_incarnation_that_is_left_out_is_left_out_folded_or_not() {
+        let (wallet, now) = (WalletId(Uuid::from_u128(1)), UnixMillis(1_795_348_800_000));
+        let developer = DeveloperId(Uuid::from_u128(2));
+        let eur = "EUR".parse().unwrap();
+        let mut account = Account::unopened(wallet, "acme", developer, eur, 1, now);
+        let meter = Meter {
+            wallet,
+            product: ProductId(Uuid::from_u128(3)),
+            plan: PlanId(Uuid::from_u128(4)),
+            billing: BillingType::Prepaid,
+            period: Period::of(now),
+            revision: 1,
+        };
+        let own = Incarnation { born: now, id: Uuid::from_u128(5) };
+        let other = Incarnation { born: now, id: Uuid::from_u128(6) };
+        let mut registers = Registers::new();
+        registers.insert((meter, own), Register { live: units("7"), recovered: Units::ZERO });
+        registers.insert((meter, other), Register { live: units("5"), recovered: Units::ZERO });
+        let others = |account: &Account| {
+            account.units(&registers, |incarnation| incarnation == own).unwrap()[&meter]
+        };
+        assert_eq!(others(&account), units("5"));
+
+        let totals = MeterTotals { settled_units: units("9"), ..MeterTotals::default() };
+        account.meters.insert(meter, totals);
+        account.cells.insert((meter, own), Cell { folded: units("6"), cut: None });
+        account.cells.insert((meter, other), Cell { folded: units("3"), cut: None });
+        assert_eq!(others(&account), units("5"));
+        assert_eq!(account.units(&registers, |_| false).unwrap()[&meter], units("12"));
     }
 }

@@ -19,7 +19,9 @@ pub mod rating;
 pub mod time;
 pub mod units;
 
-pub use account::{Account, Change, Currency, Entry, EntryKind, Header};
+pub use account::{
+    Account, Change, Currency, Entry, EntryKind, Header, SuspenseKey, SuspenseReason,
+};
 pub use id::{DeveloperId, Incarnation, PlanId, ProductId, WalletId};
 pub use meter::{BillingType, Meter, Register, Registers};
 pub use money::{Money, MoneyError};
