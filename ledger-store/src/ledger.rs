@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tollgate_metering::{
-    Account, Change, DeveloperId, Entry, Header, Incarnation, Meter, Money, Registers, Units,
-    UnixMillis, WalletId,
+    Account, Change, DeveloperId, Entry, Header, Incarnation, Meter, Money, Registers, SuspenseKey,
+    SuspenseReason, Units, UnixMillis, WalletId,
 };
 use uuid::Uuid;
 
@@ -37,7 +37,8 @@ pub struct Held {
 pub enum Commit {
     /// All of it applied.
     Applied,
-    /// Nothing applied: the account has another version, or an entry of that id is there.
+    /// Nothing applied: the account has another version, an entry of that id is there, or (for
+    /// version 1) the developer has a wallet of that currency.
     Conflict,
 }
 
@@ -92,17 +93,6 @@ pub struct UsageWrite {
     pub units: Units,
     /// The report's sequence number, in microseconds since 1970.
     pub seq: i64,
-}
-
-/// Why units wait for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SuspenseReason {
-    /// The report came after the fence: from an incarnation older than 3 days.
-    Fence,
-    /// The multiplier was above the proxy's maximum.
-    Multiplier,
-    /// Beyond the cut of a retired incarnation.
-    Cut,
 }
 
 /// Units that the ledger does not charge by itself: a max register beside the others.
@@ -194,7 +184,9 @@ pub trait Ledger: Send + Sync + 'static {
         to: i64,
     ) -> Result<Vec<UsageWrite>, LedgerError>;
 
-    /// Removes registers, holds and usage of the wallet born before `horizon`.
+    /// Removes registers, holds, usage and the account's cells of the wallet born before `horizon`,
+    /// which is at most the account's horizon. Totals, entries, suspense and what was resolved of it
+    /// stay; the version stays as well, since nothing that counts has changed.
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError>;
 
     /// Enters an incarnation into the registry with this birth; one that is there keeps its
@@ -226,5 +218,15 @@ impl WalletRead {
     pub fn meters(&self) -> impl Iterator<Item = Meter> {
         let with_totals = self.account.meters.keys().copied();
         with_totals.chain(self.registers.keys().map(|(meter, _)| *meter))
+    }
+}
+
+// === impl Suspense ===
+
+impl Suspense {
+    /// The register's name.
+    #[must_use]
+    pub fn key(&self) -> SuspenseKey {
+        SuspenseKey { meter: self.meter, incarnation: self.incarnation, reason: self.reason }
     }
 }

@@ -11,10 +11,14 @@
 //! before its registers; an unknown outcome is never reported as a failure.
 //! Not here: prices and balances (`metering`), who may do what (`management`).
 
+pub mod clock;
 pub mod documents;
 pub mod error;
 pub mod ledger;
+pub mod metrics;
 
+pub use clock::{Clock, SystemClock};
 pub use documents::{Document, DocumentKey, DocumentStore, Put};
 pub use error::LedgerError;
 pub use ledger::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};
+pub use metrics::LedgerMetrics;

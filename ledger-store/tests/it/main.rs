@@ -1,0 +1,8 @@
+//! One conformance suite over every backend: [`conformance`] lists each property once, a module
+//! per backend makes a named test of each.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it did not expect")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "backends instantiate the suite")]
+
+mod conformance;
+mod fixtures;
