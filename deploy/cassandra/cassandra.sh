@@ -26,7 +26,7 @@ usage: cassandra.sh COMMAND [--nodes N] [--dir DIR]
 
 environment: TOLLGATE_CASSANDRA_DIR  default of --dir, itself .tools/cassandra
              TOLLGATE_TOOLS_DIR      where jars are kept, default .tools in the repository
-             TOLLGATE_JAVA_HOME      a JDK 11 or 17 to use instead of the one found
+             TOLLGATE_JAVA_HOME      a JDK 17 or 21 to use instead of the one found
 EOF
 }
 
@@ -54,19 +54,19 @@ apt_install() {
     fi
     say "installing $*"
     "${sudo[@]}" apt-get update -qq >&2
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null \
-        || die "apt-get could not install $*; name a JDK 17 in TOLLGATE_JAVA_HOME if this Debian has none"
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# Cassandra 5.0 runs on Java 11 and 17 and on no other.
+# Cassandra 5.0 is released for Java 11 and 17. It also runs on 21 where a security manager is allowed, and on none
+# later, for they have no security manager at all. 11 would need other flags.
 is_fit_java() {
-    [ -x "$1" ] && "$1" -version 2>&1 | grep -qE 'version "(11|17)[."]'
+    [ -x "$1" ] && "$1" -version 2>&1 | grep -qE 'version "(17|21)[."]'
 }
 
 find_java() {
     local candidate
     for candidate in "${TOLLGATE_JAVA_HOME:-}/bin/java" "${JAVA_HOME:-}/bin/java" \
-        /usr/lib/jvm/*17*/bin/java /usr/lib/jvm/*11*/bin/java "$(command -v java || true)"; do
+        /usr/lib/jvm/*17*/bin/java /usr/lib/jvm/*21*/bin/java "$(command -v java || true)"; do
         if is_fit_java "$candidate"; then
             echo "$candidate"
             return
@@ -77,11 +77,13 @@ find_java() {
 
 fetch() {
     java=$(find_java) || {
-        apt_install openjdk-17-jdk-headless
-        java=$(find_java) || die "no Java 17 found after installing openjdk-17-jdk-headless"
+        # Debian 12 has the one, Debian 13 the other.
+        apt_install openjdk-17-jdk-headless || apt_install openjdk-21-jdk-headless \
+            || die "apt-get has neither openjdk-17 nor openjdk-21; name a JDK in TOLLGATE_JAVA_HOME"
+        java=$(find_java) || die "no Java 17 or 21 found after installing one"
     }
     [ -e "$lib/.complete" ] && return
-    command -v mvn >/dev/null || apt_install maven
+    command -v mvn >/dev/null || apt_install maven || die "apt-get could not install maven"
     say "fetching Cassandra $version from Maven Central (about 70 MB, once)"
     rm -rf "$lib"
     mkdir -p "$lib"
@@ -165,7 +167,7 @@ set_java_flags() {
     # superuser_setup_delay_ms is also the wait between attempts to reach the one owner of system_auth: with 0 a node
     # whose owner is down spins and writes hundreds of megabytes of log.
     java_flags=("${module_flags[@]}" "-Xms$heap" "-Xmx$heap" -XX:MaxDirectMemorySize=192m -XX:+ExitOnOutOfMemoryError
-        "-javaagent:$(echo "$lib"/jamm-*.jar)" -Djdk.attach.allowAttachSelf=true
+        "-javaagent:$(echo "$lib"/jamm-*.jar)" -Djdk.attach.allowAttachSelf=true -Djava.security.manager=allow
         -Dio.netty.tryReflectionSetAccessible=true -Djava.net.preferIPv4Stack=true
         "-Dcassandra.config=file://$home/conf/cassandra.yaml"
         "-Dlogback.configurationFile=$home/conf/logback.xml"
