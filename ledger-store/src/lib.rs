@@ -11,14 +11,18 @@
 //! before its registers; an unknown outcome is never reported as a failure.
 //! Not here: prices and balances (`metering`), who may do what (`management`).
 
+pub mod catalogue;
 pub mod clock;
 pub mod documents;
 pub mod error;
 pub mod ledger;
 pub mod metrics;
+pub mod rates;
 
+pub use catalogue::{Catalogue, CatalogueError};
 pub use clock::{Clock, SystemClock};
-pub use documents::{Document, DocumentKey, DocumentStore, Put};
+pub use documents::{Document, DocumentChange, DocumentKey, DocumentStore, Put};
 pub use error::LedgerError;
 pub use ledger::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};
 pub use metrics::LedgerMetrics;
+pub use rates::RateSource;

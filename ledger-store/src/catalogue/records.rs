@@ -1,0 +1,337 @@
+//! What the catalogue stores, record by record.
+//!
+//! Field names are the storage format: renaming one is a migration. Every field that was added
+//! after the first release has a default.
+
+use serde::{Deserialize, Serialize};
+use tollgate_metering::{BillingType, Currency, DeveloperId, Money, PlanId, ProductId, UnixMillis};
+use uuid::Uuid;
+
+use super::caller::Window;
+use super::text;
+
+/// A free pair of name and value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// An organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// Its name, unique and immutable.
+    pub name: String,
+    /// For people.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// Free.
+    pub attributes: Vec<Attribute>,
+    /// Whether the monetization add-on is on. Portals read it; calls are metered either way.
+    pub is_monetized: bool,
+    /// Whether an adjustment may not raise a balance above what it was after the last credit.
+    pub is_adjustment_capped: bool,
+    /// When it was created.
+    #[serde(with = "text::millis")]
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    #[serde(with = "text::millis")]
+    pub modified_at: UnixMillis,
+}
+
+/// A developer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Developer {
+    /// Generated; a developer created again under the same address has another.
+    #[serde(with = "text::plain")]
+    pub id: DeveloperId,
+    /// In lower case; unique in the organization.
+    pub email: String,
+    /// For people.
+    pub first_name: String,
+    /// For people.
+    pub last_name: String,
+    /// For people.
+    pub user_name: String,
+    /// Whether the keys of the developer work.
+    pub is_active: bool,
+    /// Who pays when; survives updates of the rest.
+    #[serde(with = "text::billing")]
+    pub billing: BillingType,
+    /// Free.
+    pub attributes: Vec<Attribute>,
+    /// When it was created.
+    #[serde(with = "text::millis")]
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    #[serde(with = "text::millis")]
+    pub modified_at: UnixMillis,
+    /// Whether it is being deleted: to everybody but the deletion it is gone.
+    pub is_deleted: bool,
+}
+
+/// Whether something may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Approval {
+    /// It may.
+    Approved,
+    /// It was taken back.
+    Revoked,
+    /// Somebody has to approve it first.
+    Pending,
+}
+
+/// An app of a developer, with its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Generated.
+    pub id: Uuid,
+    /// Unique for the developer, immutable.
+    pub name: String,
+    /// Whose app it is.
+    #[serde(with = "text::plain")]
+    pub developer: DeveloperId,
+    /// Whether its keys work.
+    pub status: Approval,
+    /// For OAuth flows of others; stored only.
+    pub callback_url: String,
+    /// For OAuth flows of others; stored only.
+    pub scopes: Vec<String>,
+    /// Free.
+    pub attributes: Vec<Attribute>,
+    /// Its keys, at most [`super::apps::KEYS_MAX`].
+    pub credentials: Vec<Credential>,
+    /// When it was created.
+    #[serde(with = "text::millis")]
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    #[serde(with = "text::millis")]
+    pub modified_at: UnixMillis,
+}
+
+/// A consumer key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The key as clients send it.
+    pub consumer_key: String,
+    /// For OAuth flows of others; stored only.
+    pub consumer_secret: String,
+    /// Whether it works.
+    pub status: Approval,
+    /// When it was made.
+    #[serde(with = "text::millis")]
+    pub issued_at: UnixMillis,
+    /// From when on it does not work; `None` for never.
+    #[serde(with = "text::millis_option")]
+    pub expires_at: Option<UnixMillis>,
+    /// What it gives access to.
+    pub products: Vec<KeyProduct>,
+    /// For OAuth flows of others; stored only.
+    pub scopes: Vec<String>,
+    /// Free.
+    pub attributes: Vec<Attribute>,
+}
+
+/// An API product on a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyProduct {
+    /// The product's id when it was put on the key: one created again later is not on it.
+    #[serde(with = "text::plain")]
+    pub product: ProductId,
+    /// Its name.
+    pub name: String,
+    /// Whether the key may use it.
+    pub status: Approval,
+}
+
+/// An API product, with all its rate plans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Generated; a product created again under the same name has another.
+    #[serde(with = "text::plain")]
+    pub id: ProductId,
+    /// Unique in the organization, immutable.
+    pub name: String,
+    /// What may be changed.
+    pub terms: ProductTerms,
+    /// Its rate plans, at most [`super::plans::PLANS_MAX`], oldest first.
+    pub plans: Vec<Plan>,
+    /// When it was created.
+    #[serde(with = "text::millis")]
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    #[serde(with = "text::millis")]
+    pub modified_at: UnixMillis,
+}
+
+/// The part of a product that people write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductTerms {
+    /// For people.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// Whether keys wait for an approval by hand.
+    pub is_manual_approval: bool,
+    /// Path patterns that it grants; none: every path. Excludes `operations`.
+    pub api_resources: Vec<String>,
+    /// Operations that it grants. Excludes `api_resources`.
+    pub operations: Vec<OperationConfig>,
+    /// Environments that it grants; none: all.
+    pub environments: Vec<String>,
+    /// Proxies that it grants; none: all.
+    pub proxies: Vec<String>,
+    /// For OAuth flows of others; stored only.
+    pub scopes: Vec<String>,
+    /// Free.
+    pub attributes: Vec<Attribute>,
+    /// Stored only.
+    pub quota: String,
+    /// Stored only.
+    pub quota_interval: String,
+    /// Stored only.
+    pub quota_time_unit: String,
+}
+
+/// Operations of one proxy in a product's operation group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationConfig {
+    /// The proxy.
+    pub proxy: String,
+    /// Its path patterns and methods; never empty.
+    pub operations: Vec<super::caller::Operation>,
+}
+
+/// A rate plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Generated.
+    #[serde(with = "text::plain")]
+    pub id: PlanId,
+    /// What may be changed.
+    pub terms: PlanTerms,
+    /// The price revision in force; 0 until it was published once.
+    pub revision: u32,
+    /// When it was created.
+    #[serde(with = "text::millis")]
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    #[serde(with = "text::millis")]
+    pub modified_at: UnixMillis,
+}
+
+/// Whether a plan is in force within its window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PlanState {
+    /// It is not.
+    #[default]
+    Draft,
+    /// It is.
+    Published,
+}
+
+/// How consumption is priced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PricingType {
+    /// One price.
+    FixedPerUnit,
+    /// Marginal prices by bands.
+    Banded,
+}
+
+/// The part of a rate plan that people write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanTerms {
+    /// For people; required.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// Whether a billing period was named; the only one is the calendar month.
+    pub is_monthly: bool,
+    /// Deprecated by Apigee; stored only.
+    pub payment_funding_model: Option<String>,
+    /// The currency of every amount in the plan.
+    #[serde(with = "text::option")]
+    pub currency: Option<Currency>,
+    /// Charged once at purchase.
+    #[serde(with = "text::option")]
+    pub setup_fee: Option<Money>,
+    /// How consumption is priced; absent: calls cost nothing.
+    pub pricing: Option<PricingType>,
+    /// Its bands.
+    pub bands: Vec<PriceBand>,
+    /// Whether it is in force within its window.
+    pub state: PlanState,
+    /// Beginning of its window.
+    #[serde(with = "text::millis_option")]
+    pub start: Option<UnixMillis>,
+    /// End of its window, not included; `None` for never.
+    #[serde(with = "text::millis_option")]
+    pub end: Option<UnixMillis>,
+}
+
+/// A band as people write it: inclusive on both ends, in whole units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceBand {
+    /// The first unit; 0, 1 or absent in the first band.
+    pub start: Option<i64>,
+    /// The last unit; 0 or absent in the last band.
+    pub end: Option<i64>,
+    /// Price of one unit.
+    #[serde(with = "text::plain")]
+    pub fee: Money,
+}
+
+/// A purchase of an API product by a developer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Generated.
+    pub id: Uuid,
+    /// The product's id when it was bought.
+    #[serde(with = "text::plain")]
+    pub product: ProductId,
+    /// Its name.
+    pub product_name: String,
+    /// When it holds.
+    pub window: Window,
+    /// What was charged at purchase, and in which currency.
+    #[serde(with = "text::option")]
+    pub setup_fee: Option<Money>,
+    /// Currency of `setup_fee`.
+    #[serde(with = "text::option")]
+    pub currency: Option<Currency>,
+    /// Whether the setup fee is not booked yet: to everybody but the purchase it is not there.
+    pub is_pending: bool,
+    /// When it was created.
+    #[serde(with = "text::millis")]
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    #[serde(with = "text::millis")]
+    pub modified_at: UnixMillis,
+}
+
+/// All subscriptions of a developer: one document, so that two purchases see each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscriptions {
+    /// Oldest first, at most [`super::subscriptions::SUBSCRIPTIONS_MAX`].
+    pub subscriptions: Vec<Subscription>,
+}
+
+// === impl Credential ===
+
+impl std::fmt::Debug for Credential {
+    /// Without key and secret: a log must never show them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential")
+            .field("status", &self.status)
+            .field("products", &self.products)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! From the SHA-256 of a consumer key to everything a gateway decides from.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::time::Duration;
+
+use tollgate_metering::{BillingType, Currency, UnixMillis, WalletId};
+
+use super::Catalogue;
+use super::caller::{Caller, CallerPlan, CallerProduct, Operation};
+use super::claims::{Claim, Owner};
+use super::error::CatalogueError;
+use super::keys::{hex, key_hash};
+use super::records::{App, Credential, Developer, KeyProduct, Product, ProductTerms, Subscription};
+use super::store::{app_key, consumer_key_key, developer_key};
+
+/// How long windows that have ended are still told, for gateways whose clock is behind.
+const ENDED_KEPT: Duration = Duration::from_secs(3600);
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    /// Who the key with this SHA-256 belongs to and what it may call; `None` for no such key.
+    ///
+    /// A revoked key or app, an inactive developer and an ended window are told as such, not as
+    /// `None`. For a developer who pays later, wallets in the currencies of the plans are opened
+    /// on the way: their meters need one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn resolve(
+        &self,
+        key_sha256: &[u8; 32],
+        now: UnixMillis,
+    ) -> Result<Option<Caller>, CatalogueError> {
+        let hash = hex(key_sha256);
+        let Some(claim) = self.load::<Claim>(&consumer_key_key(&hash)).await? else {
+            return Ok(None);
+        };
+        let Owner::App { organization, developer, app } = claim.record.owner else {
+            return Ok(None);
+        };
+        let Some(app) = self.load::<App>(&app_key(&organization, developer, &app)).await? else {
+            return Ok(None);
+        };
+        let app = app.record;
+        let on_key = |key: &&Credential| key_hash(&key.consumer_key) == hash;
+        let Some(key) = app.credentials.iter().find(on_key) else { return Ok(None) };
+        let found = self.load::<Developer>(&developer_key(&organization, developer)).await?;
+        let found = found.map(|stored| stored.record).filter(|developer| !developer.is_deleted);
+        let Some(developer) = found else { return Ok(None) };
+
+        let subscriptions = self.subscriptions(&organization, developer.id).await?;
+        let mut products = Vec::new();
+        for on in &key.products {
+            if let Some(product) = self.product_by_id(&organization, on.product).await? {
+                products.extend(self.caller_products(on, &product, &subscriptions, now).await?);
+            }
+        }
+        let wallets = self.caller_wallets(&organization, &developer, &products, now).await?;
+        Ok(Some(Caller {
+            organization,
+            developer: developer.id,
+            developer_email: developer.email,
+            is_developer_active: developer.is_active,
+            app: app.id,
+            app_name: app.name,
+            app_status: app.status,
+            key_status: key.status,
+            key_expires_at: key.expires_at,
+            billing: developer.billing,
+            products,
+            wallets,
+        }))
+    }
+
+    /// A product as callers see it: once, or once for each proxy of its operation group.
+    async fn caller_products(
+        &self,
+        on: &KeyProduct,
+        product: &Product,
+        subscriptions: &[Subscription],
+        now: UnixMillis,
+    ) -> Result<Vec<CallerProduct>, CatalogueError> {
+        let oldest = now.minus(ENDED_KEPT);
+        let plans = self.caller_plans(product, oldest).await?;
+        let subscriptions: Vec<_> = subscriptions
+            .iter()
+            .filter(|held| held.product == product.id)
+            .map(|held| held.window)
+            .filter(|window| window.end.is_none_or(|end| end > oldest))
+            .collect();
+        let access = |proxies: Vec<String>, operations: Vec<Operation>| CallerProduct {
+            product: product.id,
+            name: product.name.clone(),
+            approval: on.status,
+            proxies,
+            environments: product.terms.environments.clone(),
+            operations,
+            plans: plans.clone(),
+            subscriptions: subscriptions.clone(),
+        };
+        let ProductTerms { proxies, api_resources, operations, .. } = &product.terms;
+        if operations.is_empty() {
+            let every_method =
+                |resource: &String| Operation { resource: resource.clone(), methods: Vec::new() };
+            let operations = api_resources.iter().map(every_method).collect();
+            return Ok(vec![access(proxies.clone(), operations)]);
+        }
+        let mut by_proxy: BTreeMap<&str, Vec<Operation>> = BTreeMap::new();
+        for config in operations {
+            by_proxy.entry(&config.proxy).or_default().extend(config.operations.iter().cloned());
+        }
+        let by_proxy = by_proxy.into_iter();
+        Ok(by_proxy.map(|(proxy, on)| access(vec![proxy.to_owned()], on)).collect())
+    }
+
+    async fn caller_plans(
+        &self,
+        product: &Product,
+        oldest: UnixMillis,
+    ) -> Result<Vec<CallerPlan>, CatalogueError> {
+        let mut plans = Vec::new();
+        for plan in &product.plans {
+            let Some(published) = plan.terms.check()? else { continue };
+            if published.window.end.is_some_and(|end| end <= oldest) {
+                continue;
+            }
+            plans.push(CallerPlan {
+                plan: plan.id,
+                revision: plan.revision,
+                currency: published.currency,
+                window: published.window,
+                rates: self.rates_of(plan.id, plan.revision).await?,
+            });
+        }
+        Ok(plans)
+    }
+
+    async fn caller_wallets(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        products: &[CallerProduct],
+        now: UnixMillis,
+    ) -> Result<BTreeMap<Currency, WalletId>, CatalogueError> {
+        let headers = self.ledger.wallets_of(developer.id).await?;
+        let mut wallets: BTreeMap<Currency, WalletId> =
+            headers.iter().map(|header| (header.currency, header.wallet)).collect();
+        if developer.billing == BillingType::Postpaid {
+            for plan in products.iter().flat_map(|product| &product.plans) {
+                if let Entry::Vacant(none) = wallets.entry(plan.currency) {
+                    let currency = plan.currency;
+                    none.insert(self.open_wallet(organization, developer.id, currency, now).await?);
+                }
+            }
+        }
+        Ok(wallets)
+    }
+}

@@ -1,0 +1,234 @@
+//! Purchases of API products. All of a developer's are one document, so that two at the same
+//! time see each other and a double click does not pay a setup fee twice.
+//!
+//! A purchase with a setup fee is written as pending, then the fee is booked under an id made of
+//! the subscription's, then the subscription is activated. After a crash or an unknown outcome in
+//! between, the next purchase of the same product takes the pending one up again, with the same
+//! entry id: the fee is booked at most once, and money is never taken for nothing for good.
+
+use tollgate_metering::{BillingType, Currency, DeveloperId, Money, UnixMillis};
+use uuid::Uuid;
+
+use super::Catalogue;
+use super::caller::Window;
+use super::error::{CatalogueError, What};
+use super::records::{Developer, PlanState, Product, Subscription, Subscriptions};
+use super::store::subscriptions_key;
+
+/// Most subscriptions of a developer, ended ones included.
+pub const SUBSCRIPTIONS_MAX: usize = 2000;
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    /// Begins a purchase: a subscription that is pending where a setup fee is to be booked first,
+    /// else in force. A pending one of the same product is taken up again.
+    ///
+    /// # Errors
+    /// `Missing` (product), `Invalid`, `Precondition` (no plan to buy, too many), `Exists` (an
+    /// overlapping subscription), or the store's.
+    pub async fn begin_subscription(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        product: &str,
+        window: Window,
+        now: UnixMillis,
+    ) -> Result<Subscription, CatalogueError> {
+        if window.end.is_some_and(|end| end <= window.start) {
+            return Err(CatalogueError::invalid("endTime", "must lie after startTime"));
+        }
+        let product = self.product(organization, product).await?;
+        let (currency, setup_fee) = product.setup_fee_at(window.start.max(now))?;
+        let fee = setup_fee.filter(|fee| !fee.is_zero());
+        let subscription = Subscription {
+            id: Uuid::new_v4(),
+            product: product.id,
+            product_name: product.name.clone(),
+            window,
+            setup_fee: fee,
+            currency: Some(currency),
+            is_pending: fee.is_some() && developer.billing == BillingType::Prepaid,
+            created_at: now,
+            modified_at: now,
+        };
+        let key = subscriptions_key(organization, developer.id);
+        self.insert(&key, &Subscriptions::default(), now).await?;
+        let (_, begun) = self
+            .edit(&key, now, |all: &mut Subscriptions| all.begin(&subscription, developer))
+            .await?
+            .ok_or(CatalogueError::Contended { what: "subscriptions" })?;
+        Ok(begun)
+    }
+
+    /// Puts a pending subscription in force: its setup fee is booked.
+    ///
+    /// # Errors
+    /// `Missing`, or the store's.
+    pub async fn activate_subscription(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        id: Uuid,
+        now: UnixMillis,
+    ) -> Result<Subscription, CatalogueError> {
+        self.edit_subscription(organization, developer, id, now, |subscription| {
+            subscription.is_pending = false;
+        })
+        .await
+    }
+
+    /// Takes a pending subscription back: its setup fee was certainly not booked.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn abandon_subscription(
+        &self,
+        organization: &str,
+        developer: DeveloperId,
+        id: Uuid,
+        now: UnixMillis,
+    ) -> Result<(), CatalogueError> {
+        let key = subscriptions_key(organization, developer);
+        self.edit(&key, now, |all: &mut Subscriptions| {
+            all.subscriptions.retain(|other| other.id != id || !other.is_pending);
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// A subscription in force, ended or not yet begun.
+    ///
+    /// # Errors
+    /// `Missing`, or the store's.
+    pub async fn subscription(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        id: &str,
+    ) -> Result<Subscription, CatalogueError> {
+        let all = self.subscriptions(organization, developer.id).await?;
+        all.into_iter()
+            .find(|subscription| subscription.id.to_string() == id)
+            .ok_or_else(|| missing(developer, id))
+    }
+
+    /// All subscriptions of a developer but pending ones, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn subscriptions(
+        &self,
+        organization: &str,
+        developer: DeveloperId,
+    ) -> Result<Vec<Subscription>, CatalogueError> {
+        let key = subscriptions_key(organization, developer);
+        let found = self.load::<Subscriptions>(&key).await?;
+        let all = found.map(|stored| stored.record.subscriptions).unwrap_or_default();
+        Ok(all.into_iter().filter(|subscription| !subscription.is_pending).collect())
+    }
+
+    /// Ends a subscription now; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// `Missing`, or the store's.
+    pub async fn expire_subscription(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<Subscription, CatalogueError> {
+        let id = self.subscription(organization, developer, id).await?.id;
+        self.edit_subscription(organization, developer, id, now, |subscription| {
+            let Window { start, end } = &mut subscription.window;
+            if end.is_none_or(|end| now < end) {
+                // One that has not begun ends where it begins: an empty window.
+                *end = Some(now.max(*start));
+            }
+        })
+        .await
+    }
+
+    async fn edit_subscription(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        id: Uuid,
+        now: UnixMillis,
+        change: impl Fn(&mut Subscription),
+    ) -> Result<Subscription, CatalogueError> {
+        let key = subscriptions_key(organization, developer.id);
+        let edited = self
+            .edit(&key, now, |all: &mut Subscriptions| {
+                let found = all.subscriptions.iter_mut().find(|other| other.id == id);
+                let subscription = found.ok_or_else(|| missing(developer, id))?;
+                change(subscription);
+                subscription.modified_at = now;
+                Ok(subscription.clone())
+            })
+            .await?;
+        edited.map(|(_, subscription)| subscription).ok_or_else(|| missing(developer, id))
+    }
+}
+
+fn missing(developer: &Developer, id: impl ToString) -> CatalogueError {
+    CatalogueError::missing(What::Subscription, id, &developer.email)
+}
+
+// === impl Subscriptions ===
+
+impl Subscriptions {
+    fn begin(
+        &mut self,
+        new: &Subscription,
+        developer: &Developer,
+    ) -> Result<Subscription, CatalogueError> {
+        for other in &mut self.subscriptions {
+            if other.product != new.product {
+                continue;
+            }
+            if other.is_pending {
+                // Its fee may be booked: it keeps id, amount and currency.
+                other.window = new.window;
+                return Ok(other.clone());
+            }
+            if other.window.overlaps(&new.window) {
+                return Err(CatalogueError::exists(
+                    What::Subscription,
+                    format!("{} to {}", other.id, other.product_name),
+                    &developer.email,
+                ));
+            }
+        }
+        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            let what = format!("{} has {SUBSCRIPTIONS_MAX} subscriptions already", developer.email);
+            return Err(CatalogueError::Precondition(what));
+        }
+        self.subscriptions.push(new.clone());
+        Ok(new.clone())
+    }
+}
+
+// === impl Product ===
+
+impl Product {
+    /// Currency and setup fee of the plan that is active at `time`, or of the next one.
+    fn setup_fee_at(&self, time: UnixMillis) -> Result<(Currency, Option<Money>), CatalogueError> {
+        let mut next: Option<(UnixMillis, Currency, Option<Money>)> = None;
+        for plan in self.plans.iter().filter(|plan| plan.terms.state == PlanState::Published) {
+            let Some(published) = plan.terms.check()? else { continue };
+            let (start, currency) = (published.window.start, published.currency);
+            let is_over = published.window.end.is_some_and(|end| end <= time);
+            if !is_over && next.is_none_or(|(earliest, ..)| start < earliest) {
+                next = Some((start, currency, plan.terms.setup_fee));
+            }
+        }
+        let found = next.map(|(_, currency, fee)| (currency, fee));
+        found.ok_or_else(|| {
+            let what = format!("API product {} has no published rate plan to buy", self.name);
+            CatalogueError::Precondition(what)
+        })
+    }
+}
