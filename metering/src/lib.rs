@@ -16,8 +16,10 @@ pub mod meter;
 pub mod money;
 pub mod protocol;
 pub mod rating;
+pub mod seq;
 pub mod time;
 pub mod units;
+pub mod wallet;
 
 pub use account::{
     Account, Change, Currency, Entry, EntryKind, Header, SuspenseKey, SuspenseReason,
@@ -26,5 +28,6 @@ pub use id::{DeveloperId, Incarnation, PlanId, ProductId, WalletId};
 pub use meter::{BillingType, Meter, Register, Registers};
 pub use money::{Money, MoneyError};
 pub use rating::{RateBook, Rates};
+pub use seq::Sequence;
 pub use time::{Period, UnixMillis};
 pub use units::{Units, UnitsError};

@@ -1,0 +1,86 @@
+//! Numbers reports and keeps the service's time.
+//!
+//! The `seq` of a report becomes the write timestamp of its registers, so it must grow with the
+//! totals that it carries, whatever the clocks do: `seq = max(previous + 1, min(unix µs, service
+//! time last heard + elapsed))`. The service's clock bounds it, because a gateway whose clock runs
+//! ahead would be refused; its own previous value bounds it, because a clock that is set back must
+//! not let an older total win.
+//! One value serves all incarnations of a gateway, so that a `seq` names one report of it.
+//! Invariants: strictly rising. Not here: any clock; both clocks are passed in.
+
+use std::time::Duration;
+
+use crate::time::UnixMillis;
+
+/// Numbers the reports of one gateway.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence {
+    previous: i64,
+    /// The service's time and the monotonic time at which it was heard.
+    heard: Option<(UnixMillis, Duration)>,
+}
+
+// === impl Sequence ===
+
+impl Sequence {
+    /// Takes the service's time, heard at the monotonic time `now`; the newest counts.
+    pub fn hear(&mut self, service_time: UnixMillis, now: Duration) {
+        self.heard = Some((service_time, now));
+    }
+
+    /// The service's time at the monotonic time `now`; `None` until it was heard.
+    #[must_use]
+    pub fn service_time(&self, now: Duration) -> Option<UnixMillis> {
+        self.heard.map(|(time, at)| time.plus(now.saturating_sub(at)))
+    }
+
+    /// The next `seq`, given the own wall clock in microseconds since 1970.
+    pub fn next(&mut self, unix_us: i64, now: Duration) -> i64 {
+        let clock = match self.service_time(now) {
+            Some(service) => unix_us.min(service.0.saturating_mul(1_000)),
+            None => unix_us,
+        };
+        self.previous = clock.max(self.previous.saturating_add(1));
+        self.previous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_lower_seq() {
+        let mut sequence = Sequence::default();
+        let first = sequence.next(5_000_000, SECOND);
+        assert_eq!(first, 5_000_000);
+        assert_eq!(sequence.next(1_000_000, 2 * SECOND), first + 1);
+        assert_eq!(sequence.next(i64::MIN, 2 * SECOND), first + 2);
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_is_held_to_the_services_time() {
+        let mut sequence = Sequence::default();
+        sequence.hear(UnixMillis(10_000), SECOND);
+        assert_eq!(sequence.next(99_000_000, 2 * SECOND), 11_000_000);
+        assert_eq!(sequence.next(10_500_000, 3 * SECOND), 11_000_001);
+        assert_eq!(sequence.service_time(4 * SECOND), Some(UnixMillis(13_000)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn seq_always_rises(steps in proptest::collection::vec((0..100i64, -50..50i64, 0..3u64), 1..50)) {
+            let mut sequence = Sequence::default();
+            let mut before = 0;
+            for (unix, service, at) in steps {
+                let now = Duration::from_millis(at);
+                sequence.hear(UnixMillis(service), now);
+                let seq = sequence.next(unix, now);
+                proptest::prop_assert!(seq > before);
+                before = seq;
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What a gateway knows of one wallet, and what it may admit on it.
+//!
+//! The gateway's side of the sync protocol as a pure state machine: snapshots tell what everybody
+//! else did, the wallet adds the gateway's own units and holds, which it knows exactly. So nothing
+//! is subtracted twice and nothing is forgotten, and an answer needs no ledger.
+//!
+//! `balance = worth − Σ charges of prepaid meters that count (others' + own units)`, where `worth`
+//! is the snapshot's base plus the closed charges in it, and
+//! `available = balance − floor − own holds − others' holds`. `available` is kept, not computed: a
+//! decision subtracts from it, and every snapshot computes it anew (test:
+//! `available_is_what_the_formula_says`).
+//!
+//! The driver puts each wallet behind a lock of its own and calls one method per event. The design
+//! speaks of one compare-and-swap; a lock whose critical section is a few dozen instructions costs
+//! the same uncontended, and keeps the machine one piece of code for production and simulation.
+//! A wallet with one meter and small amounts, which is nearly every wallet, is stored packed
+//! (`packed`); everything else, and every rare event, goes through the whole form (`whole`).
+//!
+//! Invariants: a register never falls; a hold ends once; an own incarnation that left the list
+//! counts until a snapshot under the list without it was taken. Times are monotonic. Not here: the
+//! spend file and the stream (`gateway`), grants of strict wallets (carried, not acted on yet).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::account::Mode;
+use crate::id::{PlanId, ProductId, WalletId};
+use crate::meter::{BillingType, Meter};
+use crate::money::Money;
+use crate::protocol::Snapshot;
+use crate::rating::{Rates, RatingError};
+use crate::time::Period;
+use crate::units::Units;
+
+use self::packed::Packed;
+use self::whole::Whole;
+
+mod packed;
+mod whole;
+
+/// A register beyond this asks for a new incarnation: half its range, so that what is open when
+/// it gets there still fits.
+pub const ROTATE_AT: u64 = (Units::REGISTER_MAX.nanos() / 2) as u64;
+
+/// All of a meter but its wallet, with its prices; shared by the wallets that are charged under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tariff {
+    /// The API product.
+    pub product: ProductId,
+    /// The rate plan.
+    pub plan: PlanId,
+    /// The plan's revision.
+    pub revision: u32,
+    /// Whether units on it lower the balance.
+    pub billing: BillingType,
+    /// The billing period.
+    pub period: Period,
+    /// The revision's prices.
+    pub rates: Arc<Rates>,
+}
+
+/// The place of one of the gateway's own incarnations among them, counted from 0 at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Life(pub u32);
+
+/// One register of the gateway's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnRegister {
+    /// The incarnation that counts it.
+    pub life: Life,
+    /// Where the driver keeps it: its slot in the spend file. Unique within the incarnation.
+    pub slot: u32,
+    /// Cumulative nano-units.
+    pub nanos: u64,
+}
+
+/// Money set aside for one call. Ends once: by [`Wallet::settle`] or [`Wallet::release`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The amount; zero for a free or postpaid call.
+    pub amount: Money,
+    /// The incarnation that took it and will count the units.
+    pub life: Life,
+    /// The register that will count them.
+    pub slot: u32,
+}
+
+/// Why no hold was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HoldError {
+    /// No snapshot was taken yet.
+    #[error("balance is unknown")]
+    Unknown,
+    /// The newest snapshot is older than the limit.
+    #[error("balance is too old")]
+    TooOld,
+    /// The wallet does not cover the call.
+    #[error("available balance {available} does not cover the price {price}")]
+    TooSmall {
+        /// What the next call may cost at most.
+        available: Money,
+        /// What this one would.
+        price: Money,
+    },
+    /// The meter has no register in this incarnation yet: find a slot, [`Wallet::open`], ask again.
+    #[error("meter has no register yet")]
+    Unopened,
+    /// The register cannot count another call: start a new incarnation.
+    #[error("register is full")]
+    Full,
+}
+
+/// What became of units that were settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The register's total now.
+    pub nanos: u64,
+    /// Nano-units that the register could not take; they go to suspense with the excess.
+    pub beyond: Units,
+}
+
+/// The list of own incarnations that snapshots must leave out.
+#[derive(Clone, Copy)]
+pub struct OwnList<'a> {
+    /// Its number.
+    pub number: u64,
+    /// Since when it is in force: a snapshot that is older than the list cannot vouch for the units
+    /// of an incarnation that the list dropped.
+    pub since: Duration,
+    /// Whether an own incarnation is on it.
+    pub has: &'a dyn Fn(Life) -> bool,
+}
+
+/// What became of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// All of it counts.
+    Whole,
+    /// Others' holds were known from a fresher one, the rest counts: ask for another.
+    Partly,
+    /// It is of an older list or an older ledger: ask for another.
+    Ignored,
+}
+
+/// What a gateway believes of a wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Balance by the newest snapshot and the gateway's own units.
+    pub balance: Money,
+    /// Set aside by the gateway's open calls.
+    pub held: Money,
+    /// What the next call may cost at most.
+    pub available: Money,
+    /// Version of the account.
+    pub version: u64,
+    /// The overspend policy.
+    pub mode: Mode,
+    /// Monotonic time of the report that the newest snapshot answers.
+    pub as_of: Option<Duration>,
+}
+
+/// What a gateway knows of one wallet.
+#[derive(Debug)]
+pub struct Wallet(Form);
+
+/// Packed unless something does not fit.
+#[derive(Debug)]
+enum Form {
+    Packed(Packed),
+    Whole(Box<Whole>),
+}
+
+// === impl Tariff ===
+
+impl Tariff {
+    /// The meter of one wallet.
+    #[must_use]
+    pub fn meter(&self, wallet: WalletId) -> Meter {
+        let Tariff { product, plan, revision, billing, period, rates: _ } = *self;
+        Meter { wallet, product, plan, billing, period, revision }
+    }
+
+    /// Whether both name the same meter of a wallet: one value mostly, compared by its address.
+    fn is_same(self: &Arc<Tariff>, other: &Arc<Tariff>) -> bool {
+        Arc::ptr_eq(self, other) || self.order() == other.order()
+    }
+
+    /// Whether both are revisions of one plan in one period, walked as one line.
+    fn is_same_line(&self, other: &Tariff) -> bool {
+        self.order().0 == other.order().0
+    }
+
+    /// The order of the walk, as [`Meter`] has it.
+    fn order(&self) -> ((ProductId, PlanId, BillingType, Period), u32) {
+        ((self.product, self.plan, self.billing, self.period), self.revision)
+    }
+}
+
+// === impl Wallet ===
+
+impl Default for Wallet {
+    fn default() -> Wallet {
+        Wallet(Form::Whole(Box::default()))
+    }
+}
+
+impl Wallet {
+    /// Gives a meter a register at `slot` in an incarnation. Repeating it changes nothing.
+    pub fn open(&mut self, tariff: &Arc<Tariff>, life: Life, slot: u32) {
+        self.whole(|whole| whole.open(tariff, life, slot));
+    }
+
+    /// Sets aside the marginal price of one unit at the total that is known.
+    ///
+    /// A call without a price is admitted at any balance; a postpaid one without any snapshot.
+    ///
+    /// # Errors
+    /// A [`HoldError`]; nothing changed then.
+    pub fn hold(
+        &mut self,
+        tariff: &Arc<Tariff>,
+        life: Life,
+        now: Duration,
+        staleness_limit: Duration,
+    ) -> Result<Hold, HoldError> {
+        if let Form::Packed(packed) = &mut self.0
+            && let Some(answer) = packed.hold(tariff, life, now, staleness_limit)
+        {
+            return answer;
+        }
+        self.whole(|whole| whole.hold(tariff, life, now, staleness_limit))
+    }
+
+    /// Turns a hold into units. They are counted whatever the balance: the call was answered.
+    pub fn settle(&mut self, hold: Hold, units: Units) -> Settled {
+        if let Form::Packed(packed) = &mut self.0
+            && let Some(settled) = packed.settle(&hold, units)
+        {
+            return settled;
+        }
+        self.whole(|whole| whole.settle(&hold, units))
+    }
+
+    /// Gives a hold back.
+    pub fn release(&mut self, hold: Hold) {
+        if let Form::Packed(packed) = &mut self.0
+            && packed.release(&hold)
+        {
+            return;
+        }
+        self.whole(|whole| whole.release(&hold));
+    }
+
+    /// Merges a snapshot that answers a report sent at `as_of`; `None` where it answers none.
+    ///
+    /// The highest account version counts; the higher count of retirements first, then the
+    /// greatest units of others; others' holds of the freshest. A newer generation is another
+    /// ledger: what the older one said is forgotten, the gateway's own units are not.
+    ///
+    /// # Errors
+    /// A [`RatingError`] where `tariffs` has no prices for a meter; nothing changed then.
+    pub fn snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        as_of: Option<Duration>,
+        own: OwnList<'_>,
+        tariffs: &dyn Fn(&Meter) -> Option<Arc<Tariff>>,
+    ) -> Result<Taken, RatingError> {
+        self.whole(|whole| whole.snapshot(snapshot, as_of, own, tariffs))
+    }
+
+    /// What was known still held when the report sent at `as_of` was answered.
+    pub fn fresh(&mut self, as_of: Duration) {
+        match &mut self.0 {
+            Form::Packed(packed) => packed.fresh(as_of),
+            Form::Whole(whole) => whole.fresh(as_of),
+        }
+    }
+
+    /// Forgets all snapshots, and own registers of incarnations that are not on the list. The
+    /// wallet is unknown until the next snapshot, which leaves out that list or a newer one.
+    pub fn forget(&mut self, is_own: &dyn Fn(Life) -> bool) {
+        self.whole(|whole| whole.forget(is_own));
+    }
+
+    /// The own registers with what they count.
+    pub fn registers(&self) -> impl Iterator<Item = (&Arc<Tariff>, OwnRegister)> {
+        let (packed, whole) = match &self.0 {
+            Form::Packed(packed) => (Some(packed.register()), None),
+            Form::Whole(whole) => (None, Some(whole.registers())),
+        };
+        packed.into_iter().chain(whole.into_iter().flatten())
+    }
+
+    /// Sum of the open holds of one incarnation.
+    #[must_use]
+    pub fn held(&self, life: Life) -> Money {
+        match &self.0 {
+            Form::Packed(packed) => packed.held_by(life),
+            Form::Whole(whole) => whole.held_by(life),
+        }
+    }
+
+    /// Holds that have not ended.
+    #[must_use]
+    pub fn open_holds(&self) -> u32 {
+        match &self.0 {
+            Form::Packed(packed) => packed.open,
+            Form::Whole(whole) => whole.open,
+        }
+    }
+
+    /// Monotonic time of the report that the newest snapshot answers; `None`: unknown.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Duration> {
+        match &self.0 {
+            Form::Packed(packed) => Some(packed.as_of()),
+            Form::Whole(whole) => whole.as_of(),
+        }
+    }
+
+    /// What the gateway believes; `None` where it knows nothing.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        match &self.0 {
+            Form::Packed(packed) => packed.unpack().view(),
+            Form::Whole(whole) => whole.view(),
+        }
+    }
+
+    /// Does something rare to the whole form and packs it again where it fits.
+    fn whole<T>(&mut self, act: impl FnOnce(&mut Whole) -> T) -> T {
+        if let Form::Packed(packed) = &self.0 {
+            self.0 = Form::Whole(Box::new(packed.unpack()));
+        }
+        let Form::Whole(whole) = &mut self.0 else { unreachable!("it was unpacked above") };
+        let answer = act(whole);
+        if let Some(packed) = Packed::pack(whole) {
+            self.0 = Form::Packed(packed);
+        }
+        answer
+    }
+}
+
+/// Units of a register after `more`, and what did not fit.
+fn counted(nanos: u64, more: Units) -> Settled {
+    let room = Units::from_register(Units::REGISTER_MAX.nanos() as u64 - nanos);
+    let taken = more.min(room);
+    let taken_nanos = taken.register().expect("what fits into a register is in its range");
+    Settled { nanos: nanos + taken_nanos, beyond: more.beyond(room) }
+}
+
+#[cfg(test)]
+mod tests;
