@@ -18,6 +18,7 @@ pub mod error;
 pub mod ledger;
 pub mod metrics;
 pub mod rates;
+pub mod sqlite;
 
 pub use catalogue::{Catalogue, CatalogueError};
 pub use clock::{Clock, SystemClock};
@@ -26,3 +27,4 @@ pub use error::LedgerError;
 pub use ledger::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};
 pub use metrics::LedgerMetrics;
 pub use rates::RateSource;
+pub use sqlite::SqliteLedger;

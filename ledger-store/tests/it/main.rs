@@ -2,7 +2,7 @@
 //! per backend makes a named test of each.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it did not expect")]
-#![allow(dead_code, unused_imports, unused_macros, reason = "backends instantiate the suite")]
 
 mod conformance;
 mod fixtures;
+mod sqlite;

@@ -1,9 +1,18 @@
 //! Registers: rules 1 and 2.
 
+use std::time::Duration;
+
+use tollgate_ledger_store::Commit;
 use tollgate_ledger_store::RegisterCell::{Live, Recovered};
+use tollgate_ledger_store::WalletRead;
+use tollgate_ledger_store::ledger::{Held, HoldWrite, Registration, Suspense, UsageWrite};
+use tollgate_metering::account::Cell;
+use tollgate_metering::{Meter, SuspenseReason, Units};
 
 use super::Backend;
-use crate::fixtures::{NOON, incarnation, meter, opened, read, report, units, write};
+use crate::fixtures::{NOON, incarnation, meter, money, opened, read, report, units, write};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Rule 2: where the last timestamp wins, a spend file with less than was reported must not
 /// lower what was counted; it goes to a cell of its own.
@@ -41,4 +50,146 @@ pub(crate) async fn lost_repeated_and_reordered_reports_merge_by_max<B: Backend>
     .await;
     let found = read(&*backend.another().await, account.header.wallet).await;
     assert_eq!(found.registers[&(meter, incarnation)].units(), units("4.000000001"));
+}
+
+pub(crate) async fn a_register_past_its_range_is_refused_alone<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let account = opened(&*ledger).await;
+    let (meter, incarnation) = (meter(account.header.wallet), incarnation(NOON));
+    let other = self::incarnation(NOON);
+    let mut greatest = write(meter, other, Live, "1", 1_000);
+    greatest.units = Units::REGISTER_MAX;
+    let too_much = write(meter, incarnation, Live, "9223372037", 1_000);
+    let answers = ledger.write_registers(&[too_much, greatest]).await;
+    assert!(answers[0].is_err() && answers[1].is_ok(), "{answers:?}");
+    let found = read(&*ledger, account.header.wallet).await.registers;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[&(meter, other)].units(), Units::REGISTER_MAX);
+}
+
+pub(crate) async fn of_holds_and_usage_the_highest_seq_wins<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let wallet = opened(&*ledger).await.header.wallet;
+    let (meter, incarnation) = (meter(wallet), incarnation(NOON));
+    for (amount, seq) in [("5", 50), ("0.000000001", 60), ("9", 40)] {
+        let hold = HoldWrite { wallet, incarnation, amount: money(amount), seq };
+        ledger.write_holds(&[hold]).await.unwrap();
+    }
+    let held = Held { amount: money("0.000000001"), seq: 60 };
+    assert_eq!(read(&*ledger, wallet).await.holds[&incarnation], held);
+
+    let minute = NOON.0 / 60_000;
+    let row = |minute, total: &str, seq| UsageWrite {
+        meter,
+        incarnation,
+        minute,
+        units: units(total),
+        seq,
+    };
+    let rows = [row(minute + 1, "7", 70), row(minute, "3", 30), row(minute, "2", 20)];
+    ledger.write_usage(&rows).await.unwrap();
+    ledger.write_usage(&[row(minute + 2, "8", 80), row(minute, "1", 10)]).await.unwrap();
+    let found = ledger.usage(wallet, minute, minute + 2).await.unwrap();
+    assert_eq!(found, [row(minute, "3", 30), row(minute + 1, "7", 70)]);
+}
+
+/// Rule 6: readers ignore what was born before the horizon, whether it was removed or not, and
+/// removing it changes nothing that counts.
+pub(crate) async fn below_the_horizon_nothing_is_read_and_all_is_purged<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let mut account = opened(&*ledger).await;
+    let wallet = account.header.wallet;
+    let (meter, old, at, young) = (
+        meter(wallet),
+        incarnation(NOON.minus(MILLISECOND)),
+        incarnation(NOON),
+        incarnation(NOON.plus(MILLISECOND)),
+    );
+    let mut change = account.change();
+    for (index, incarnation) in [old, at, young].into_iter().enumerate() {
+        let seq = 1_000 + i64::try_from(index).unwrap();
+        report(&*ledger, &[write(meter, incarnation, Live, "5", seq)]).await;
+        let hold = HoldWrite { wallet, incarnation, amount: money("1"), seq };
+        ledger.write_holds(&[hold]).await.unwrap();
+        change.cells.insert((meter, incarnation), Cell { folded: units("5"), cut: None });
+    }
+    change.header.horizon = NOON;
+    assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
+    account.apply(&change);
+    account.cells.remove(&(meter, old));
+
+    let counted = |found: &WalletRead| {
+        let registers: Vec<_> = found.registers.keys().map(|(_, born)| *born).collect();
+        let holds: Vec<_> = found.holds.keys().copied().collect();
+        (registers, holds)
+    };
+    let before = read(&*ledger, wallet).await;
+    assert_eq!(counted(&before), (vec![at, young], vec![at, young]));
+    ledger.purge(wallet, NOON).await.unwrap();
+    ledger.purge(wallet, NOON).await.unwrap();
+    let after = read(&*backend.another().await, wallet).await;
+    assert_eq!(counted(&after), (vec![at, young], vec![at, young]));
+    assert_eq!(after.account, account);
+}
+
+pub(crate) async fn suspense_rises_and_what_was_counted_keeps_its_first_value<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let wallet = opened(&*ledger).await.header.wallet;
+    let row = |reason, total: &str, counted: &str| Suspense {
+        meter: Meter { wallet, ..meter(wallet) },
+        incarnation: incarnation(NOON),
+        reason,
+        units: units(total),
+        counted: units(counted),
+    };
+    let fenced = row(SuspenseReason::Fence, "10", "4");
+    let more = Suspense { units: units("12"), counted: units("6"), ..fenced };
+    let multiplied = Suspense { reason: SuspenseReason::Multiplier, ..row_of(fenced, "3") };
+    ledger.write_suspense(&[fenced, multiplied]).await.unwrap();
+    ledger.write_suspense(&[more]).await.unwrap();
+    ledger.write_suspense(&[Suspense { units: units("11"), ..fenced }]).await.unwrap();
+
+    let mut found = ledger.suspense(wallet).await.unwrap();
+    found.sort_by_key(Suspense::key);
+    assert_eq!(found, [Suspense { units: units("12"), ..fenced }, multiplied]);
+    assert!(read(&*ledger, wallet).await.registers.is_empty(), "suspense does not count");
+}
+
+fn row_of(suspense: Suspense, total: &str) -> Suspense {
+    Suspense { units: units(total), counted: Units::ZERO, ..suspense }
+}
+
+/// Rule 6: the service assigns a birth once; whoever asks again hears the first.
+pub(crate) async fn an_incarnation_keeps_its_first_birth_and_its_end<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let id = uuid::Uuid::new_v4();
+    let (first, second) = tokio::join!(
+        ledger.register_incarnation(id, "gateway-1", NOON),
+        ledger.register_incarnation(id, "gateway-1", NOON.plus(MILLISECOND)),
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first, second);
+    let later = NOON.plus(MILLISECOND * 9);
+    let again = backend.another().await.register_incarnation(id, "gateway-1", later).await;
+    assert_eq!(again.unwrap(), first);
+
+    let mut registration = Registration {
+        incarnation: first,
+        gateway: "gateway-1".to_owned(),
+        ended_at: None,
+        retired_at: None,
+    };
+    let ours = |all: Vec<Registration>| all.into_iter().find(|row| row.incarnation.id == id);
+    assert_eq!(ours(ledger.registrations().await.unwrap()), Some(registration.clone()));
+    registration.ended_at = Some(later);
+    ledger.end_incarnation(&registration).await.unwrap();
+    assert_eq!(ours(ledger.registrations().await.unwrap()), Some(registration.clone()));
+    registration.retired_at = Some(later);
+    ledger.end_incarnation(&registration).await.unwrap();
+    assert_eq!(ours(ledger.registrations().await.unwrap()), Some(registration));
 }

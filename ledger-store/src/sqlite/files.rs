@@ -1,0 +1,87 @@
+//! Names of ledger files by generation, and the restore of a backup as the next one.
+//!
+//! A backup is a copy of the file that was taken with `VACUUM INTO` or `sqlite3 FILE .backup`.
+//! Restored, it gets the name and number of the next generation, so that nothing that was on its
+//! way to the old file lands in the new one.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::params;
+
+use super::accounts;
+use super::failure::Failure;
+use super::{schema, statements};
+use crate::error::LedgerError;
+
+/// Name of the file of a generation.
+fn name_of(generation: u32) -> String {
+    format!("ledger-{generation}.sqlite")
+}
+
+/// The file of a generation in a folder.
+#[must_use]
+pub fn path_of(folder: &Path, generation: u32) -> PathBuf {
+    folder.join(name_of(generation))
+}
+
+/// The newest generation in a folder: the file to open; 1 where there is none yet.
+///
+/// # Errors
+/// [`LedgerError::NotOurs`] where the folder cannot be read.
+pub fn newest_generation(folder: &Path) -> Result<u32, LedgerError> {
+    let unreadable = |error: std::io::Error| LedgerError::NotOurs {
+        detail: format!("{}: {error}", folder.display()),
+    };
+    let mut newest = 1;
+    for file in std::fs::read_dir(folder).map_err(unreadable)? {
+        let name = file.map_err(unreadable)?.file_name();
+        let number = name.to_str().and_then(|name| {
+            let number = name.strip_prefix("ledger-")?.strip_suffix(".sqlite")?;
+            number.parse::<u32>().ok()
+        });
+        newest = newest.max(number.unwrap_or(1));
+    }
+    Ok(newest)
+}
+
+/// Restores a backup as the next generation after every one in `folder`, and returns its file.
+///
+/// The copy is made under another name and renamed when it is whole and durable, so that a
+/// restore that was interrupted leaves nothing that a node would open.
+///
+/// # Errors
+/// [`LedgerError::NotOurs`] where the backup is not a ledger or the folder cannot be written;
+/// the files that are there stay as they are.
+pub fn restore(backup: &Path, folder: &Path) -> Result<PathBuf, LedgerError> {
+    schema::check_readable(backup)?;
+    let found = {
+        let connection =
+            schema::reader(backup).map_err(|failure| failure.not_applied("read the backup"))?;
+        accounts::generation(&connection)
+            .map_err(|failure| failure.not_applied("read the backup"))?
+    };
+    let next = found.max(newest_generation(folder)?).checked_add(1);
+    let next = next.ok_or_else(|| LedgerError::NotOurs {
+        detail: format!("{} has the last generation", backup.display()),
+    })?;
+    let (target, partial) = (path_of(folder, next), folder.join(format!("restore-{next}.part")));
+    let unwritable = |error: std::io::Error| LedgerError::NotOurs {
+        detail: format!("{}: {error}", partial.display()),
+    };
+    let raise = || -> Result<(), Failure> {
+        let source = schema::reader(backup)?;
+        source.execute("VACUUM INTO ?1", [partial.to_string_lossy()])?;
+        let copy = rusqlite::Connection::open(&partial)?;
+        copy.pragma_update(None, "synchronous", "FULL")?;
+        copy.execute(statements::SET_META, params!["generation", next])?;
+        Ok(())
+    };
+    if partial.exists() {
+        std::fs::remove_file(&partial).map_err(unwritable)?;
+    }
+    raise().map_err(|failure| failure.not_applied("restore the backup"))?;
+    std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(unwritable)?;
+    std::fs::rename(&partial, &target).map_err(unwritable)?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)?;
+    Ok(target)
+}
