@@ -14,6 +14,7 @@ mod decimal;
 pub mod id;
 pub mod meter;
 pub mod money;
+pub mod node;
 pub mod protocol;
 pub mod rating;
 pub mod seq;
