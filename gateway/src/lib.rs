@@ -4,8 +4,10 @@
 //! The crate knows no database; what it needs of the ledger arrives through balance-sync.
 
 pub mod admission;
+pub mod clock;
 pub mod config;
 pub mod refusal;
+pub mod spend_file;
 mod units;
 
 pub use units::Units;
