@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod balance;
+pub mod booking;
 mod decimal;
 pub mod id;
 pub mod meter;
