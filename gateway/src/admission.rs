@@ -8,7 +8,7 @@
 
 use std::future::Future;
 
-use crate::Units;
+use tollgate_metering::Units;
 
 use crate::config::Proxy;
 use crate::refusal::Refusal;

@@ -2,12 +2,18 @@
 //!
 //! Two halves meet in [`admission`]: the proxy, which knows HTTP and no money, and the wallets, which know money and no HTTP.
 //! The crate knows no database; what it needs of the ledger arrives through balance-sync.
+//!
+//! The proxy half, from the outside in: [`server`] accepts clients and deals them to workers, one thread each; `proxy` carries
+//! one call; `upstream` keeps connections to upstreams. A call stays on its thread from its first byte to its last, so none of
+//! it is locked, and a worker's state is plain memory.
 
 pub mod admission;
 pub mod clock;
 pub mod config;
+mod metrics;
+mod proxy;
 pub mod refusal;
+pub mod server;
 pub mod spend_file;
-mod units;
-
-pub use units::Units;
+mod trace_context;
+mod upstream;

@@ -1,0 +1,54 @@
+//! One call in flight: it is open from its head to the end of its response, and ends in exactly one outcome.
+
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::core::Core;
+use crate::metrics::Outcome;
+use crate::refusal::Refusal;
+use crate::server::Client;
+
+/// Counts one call when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Call {
+    core: Rc<Core>,
+    client: Rc<Client>,
+    pub(crate) begun: Instant,
+    pub(crate) proxy: Option<usize>,
+    outcome: Outcome,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Opens a call. Until it is told better, it ends as one whose client left.
+    pub(crate) fn open(core: Rc<Core>, client: Rc<Client>) -> Self {
+        core.metrics.call_opened();
+        client.watch.call_opened();
+        Self { core, client, begun: Instant::now(), proxy: None, outcome: Outcome::Aborted }
+    }
+
+    /// The call is one of this proxy.
+    pub(crate) fn is_for(&mut self, proxy: usize) {
+        self.proxy = Some(proxy);
+    }
+
+    /// The call ends like this.
+    pub(crate) fn ends(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
+    /// The gateway answers the call itself.
+    pub(crate) fn is_refused(&mut self, refusal: Refusal, outcome: Outcome) {
+        self.outcome = outcome;
+        self.core.metrics.refused(self.proxy, refusal);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.core.metrics.call_closed(self.proxy, self.outcome, self.begun);
+        self.client.watch.call_closed();
+    }
+}

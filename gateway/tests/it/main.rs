@@ -1,0 +1,14 @@
+//! The gateway's HTTP half over real sockets: a gateway with an admission of the test's own between raw clients and raw
+//! upstreams.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+mod admission;
+mod drain;
+mod framing;
+mod headers;
+mod limits;
+mod pool;
+mod streaming;
