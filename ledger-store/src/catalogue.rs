@@ -44,6 +44,7 @@ pub mod wallets;
 pub use caller::{Caller, CallerPlan, CallerProduct, Operation, Window};
 pub use error::CatalogueError;
 pub use forget::Forget;
+pub use wallets::wallet_id;
 
 /// The catalogue over a document store and, for wallets, the ledger.
 ///

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it did not expect")]
 
+mod catalogue;
 mod conformance;
 mod fixtures;
 mod sqlite;

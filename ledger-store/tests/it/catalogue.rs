@@ -1,0 +1,7 @@
+//! The catalogue over a real SQLite ledger: its rules, and what a crash leaves behind.
+
+mod crash;
+mod desk;
+mod people;
+mod plans;
+mod resolve;
