@@ -14,11 +14,19 @@ use crate::id::Incarnation;
 use crate::meter::{BillingType, Meter, Register, Registers};
 use crate::money::Money;
 use crate::rating::{RateBook, RatingError, charges};
+use crate::time::{Period, UnixMillis};
 use crate::units::Units;
 
 /// How long after its end a period still counts; more than the clocks of two nodes that serve can
 /// disagree.
 pub const PERIOD_GRACE: Duration = Duration::from_secs(300);
+
+/// Whether meters of a period still count by their units under this horizon; ledger and gateways
+/// must agree on it, or a meter's charge would stand in a balance twice or not at all.
+#[must_use]
+pub fn counts_period(period: Period, horizon: UnixMillis) -> bool {
+    period.end().plus(PERIOD_GRACE) > horizon
+}
 
 // === impl Header ===
 
@@ -31,7 +39,7 @@ impl Header {
     /// counted on the old period by another, and a meter must not leave before its registers.
     #[must_use]
     pub fn counts_meter(&self, meter: &Meter) -> bool {
-        meter.period.end().plus(PERIOD_GRACE) > self.horizon
+        counts_period(meter.period, self.horizon)
     }
 
     /// Whether registers of the incarnation still count.

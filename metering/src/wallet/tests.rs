@@ -105,6 +105,21 @@ fn a_hold_is_turned_into_units_or_given_back() {
     assert_eq!(wallet.open_holds(), 0);
 }
 
+/// The gateway dropped a month's charges from the moment it ended, the ledger some minutes later:
+/// in between the gateway believed in money that had been spent.
+#[test]
+fn a_month_counts_as_long_as_it_does_in_the_ledger() {
+    let (cent, mut wallet) = (cent(), Wallet::default());
+    let mut ended = snapshot("1", &[(&cent, "30")]);
+    ended.horizon = cent.period.end();
+    take(&mut wallet, &ended, 1, &[&cent]);
+    assert_eq!(available(&wallet), "0.7");
+    ended.horizon = cent.period.end().plus(crate::balance::PERIOD_GRACE);
+    ended.version = 2;
+    take(&mut wallet, &ended, 2, &[&cent]);
+    assert_eq!(available(&wallet), "1");
+}
+
 #[test]
 fn age_runs_from_the_report_that_was_answered() {
     let (cent, mut wallet) = (cent(), Wallet::default());

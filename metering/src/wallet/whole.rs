@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Hold, HoldError, Life, OwnList, OwnRegister, Settled, Taken, Tariff, View, counted};
 use crate::account::Mode;
+use crate::balance::counts_period;
 use crate::meter::{BillingType, Meter};
 use crate::money::Money;
 use crate::protocol::Snapshot;
@@ -346,7 +347,9 @@ fn counting(
 ) -> Result<(Counting, Money), RatingError> {
     let mut counting = Vec::with_capacity(snapshot.meters.len());
     let mut worth = snapshot.base;
-    for row in snapshot.meters.iter().filter(|row| row.meter.period.end() > snapshot.horizon) {
+    for row in
+        snapshot.meters.iter().filter(|row| counts_period(row.meter.period, snapshot.horizon))
+    {
         let (plan, revision) = (row.meter.plan, row.meter.revision);
         let tariff = tariffs(&row.meter).ok_or(RatingError::UnknownRates { plan, revision })?;
         counting.push((tariff, row.others));
@@ -393,7 +396,7 @@ impl Known {
 
     /// Whether the meter is inside the horizon: its charge is not all in `worth`.
     pub(super) fn is_inside(&self, tariff: &Tariff) -> bool {
-        tariff.period.end() > self.horizon
+        counts_period(tariff.period, self.horizon)
     }
 
     /// Whether units on the meter lower the balance.
