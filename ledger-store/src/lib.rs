@@ -11,6 +11,7 @@
 //! before its registers; an unknown outcome is never reported as a failure.
 //! Not here: prices and balances (`metering`), who may do what (`management`).
 
+pub mod book;
 pub mod catalogue;
 pub mod clock;
 pub mod documents;
@@ -20,6 +21,7 @@ pub mod metrics;
 pub mod rates;
 pub mod sqlite;
 
+pub use book::{Book, BookError, Booked};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use clock::{Clock, SystemClock};
 pub use documents::{Document, DocumentChange, DocumentKey, DocumentStore, Put};

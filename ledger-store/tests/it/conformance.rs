@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use tollgate_ledger_store::{DocumentStore, Ledger};
 
+pub(crate) mod books;
+pub(crate) mod closings;
 pub(crate) mod commits;
 pub(crate) mod documents;
 pub(crate) mod registers;
@@ -56,6 +58,23 @@ macro_rules! conformance {
             commits: a_developer_gets_one_wallet_of_a_currency,
             commits: entries_are_listed_in_the_order_of_their_ids,
             commits: wallets_are_listed_each_once_page_by_page,
+            books: one_id_asked_many_times_at_once_is_one_credit,
+            books: many_ids_at_once_are_each_booked_once,
+            books: one_id_with_another_content_is_a_conflict,
+            books: a_repetition_on_a_sealed_wallet_hears_the_first_outcome,
+            books: an_unknown_outcome_is_found_out_and_never_booked_twice,
+            books: as_long_as_it_is_unknown_no_answer_says_failed,
+            books: a_lost_race_is_planned_again_from_what_is_there,
+            books: a_read_that_is_too_old_is_thrown_away,
+            books: a_debt_is_paid_by_the_next_credit,
+            closings: folding_deletes_nothing_and_a_zombies_later_report_counts,
+            closings: repeated_folds_of_two_nodes_move_each_unit_once,
+            closings: late_usage_is_the_next_checkpoint_of_its_meter,
+            closings: late_usage_can_lower_what_was_closed,
+            closings: a_postpaid_checkpoint_leaves_the_balance_alone,
+            closings: the_horizon_refuses_what_is_unfolded_or_unclosed_then_the_past_goes,
+            closings: a_wallets_past_is_folded_closed_and_removed_by_its_age,
+            closings: suspense_is_resolved_once,
             documents: a_document_is_written_only_at_its_version,
             documents: of_puts_at_one_version_exactly_one_is_written,
             documents: documents_are_listed_by_name_within_kind_and_scope,

@@ -1,11 +1,21 @@
 //! Wallets, meters and amounts that properties are written with. Every id is new, so that
 //! properties hold on a ledger that others use at the same time.
 
-use tollgate_ledger_store::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tollgate_ledger_store::{
+    Book, Clock, Commit, Ledger, LedgerError, RateSource, RegisterCell, RegisterWrite, WalletRead,
+};
+use tollgate_metering::booking::Booking;
+use tollgate_metering::rating::Band;
 use tollgate_metering::time::Period;
 use tollgate_metering::{
     Account, BillingType, DeveloperId, Entry, EntryKind, Incarnation, Meter, Money, PlanId,
-    ProductId, Units, UnixMillis, WalletId,
+    ProductId, Rates, Units, UnixMillis, WalletId,
 };
 use uuid::Uuid;
 
@@ -92,4 +102,83 @@ pub(crate) async fn report(ledger: &dyn Ledger, writes: &[RegisterWrite]) {
     for answer in ledger.write_registers(writes).await {
         answer.unwrap();
     }
+}
+
+/// Who, when and why of an entry with this id.
+pub(crate) fn booking(id: &str) -> Booking {
+    let (by, reason) = ("test".to_owned(), "because".to_owned());
+    Booking { id: id.to_owned(), at: NOON, by, reason }
+}
+
+/// Prices by revision, the same for every plan.
+#[derive(Clone)]
+pub(crate) struct Prices(BTreeMap<u32, Arc<Rates>>);
+
+impl Prices {
+    /// One price for every unit in the first revision.
+    pub(crate) fn flat(price: &str) -> Prices {
+        Prices(BTreeMap::new()).with_revision(1, &[("", price)])
+    }
+
+    /// Adds a revision with bands (end, price).
+    pub(crate) fn with_revision(mut self, revision: u32, bands: &[(&str, &str)]) -> Prices {
+        let band = |(end, price): &(&str, &str)| Band {
+            up_to: (!end.is_empty()).then(|| units(end)),
+            price: money(price),
+        };
+        let rates = Rates::banded(bands.iter().map(band).collect()).unwrap();
+        self.0.insert(revision, Arc::new(rates));
+        self
+    }
+}
+
+#[async_trait]
+impl RateSource for Prices {
+    async fn rates(&self, plan: PlanId, revision: u32) -> Result<Arc<Rates>, LedgerError> {
+        let detail = format!("{plan} has no revision {revision}");
+        let missing = LedgerError::Corrupt { what: "a rate plan", detail };
+        self.0.get(&revision).cloned().ok_or(missing)
+    }
+}
+
+/// A clock that a test sets; its monotonic time takes a step with each look.
+pub(crate) struct TestClock {
+    now: Mutex<UnixMillis>,
+    monotonic: Mutex<Duration>,
+    step: Duration,
+}
+
+impl TestClock {
+    pub(crate) fn at(now: UnixMillis) -> TestClock {
+        TestClock::stepping(now, Duration::ZERO)
+    }
+
+    pub(crate) fn stepping(now: UnixMillis, step: Duration) -> TestClock {
+        TestClock { now: Mutex::new(now), monotonic: Mutex::default(), step }
+    }
+
+    pub(crate) fn set(&self, now: UnixMillis) {
+        *self.now.lock() = now;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        *self.now.lock()
+    }
+
+    fn monotonic(&self) -> Duration {
+        let mut monotonic = self.monotonic.lock();
+        *monotonic += self.step;
+        *monotonic
+    }
+}
+
+/// A book at noon where every unit costs 1.
+pub(crate) fn book(ledger: Arc<dyn Ledger>) -> Book {
+    book_at(ledger, Prices::flat("1"), Arc::new(TestClock::at(NOON)))
+}
+
+pub(crate) fn book_at(ledger: Arc<dyn Ledger>, prices: Prices, clock: Arc<TestClock>) -> Book {
+    Book::new(ledger, Arc::new(prices), clock)
 }

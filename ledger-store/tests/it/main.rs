@@ -5,5 +5,6 @@
 
 mod catalogue;
 mod conformance;
+mod fault;
 mod fixtures;
 mod sqlite;

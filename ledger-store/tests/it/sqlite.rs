@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use prometheus::Registry;
 use tempfile::TempDir;
 use tollgate_ledger_store::{
-    Clock, Commit, DocumentStore, Ledger, LedgerError, LedgerMetrics, RegisterCell, SqliteLedger,
-    sqlite,
+    Commit, DocumentStore, Ledger, LedgerError, LedgerMetrics, RegisterCell, SqliteLedger, sqlite,
 };
-use tollgate_metering::UnixMillis;
 
 use crate::conformance::{Backend, conformance};
-use crate::fixtures::{NOON, entry, incarnation, meter, money, opened, read, report, units, write};
+use crate::fixtures::{
+    NOON, TestClock, entry, incarnation, meter, money, opened, read, report, units, write,
+};
 
 /// A ledger file in a folder of its own.
 pub(crate) struct Sqlite {
@@ -206,34 +205,21 @@ async fn a_locked_file_is_unavailable_to_writers_and_readable_meanwhile() {
     assert_eq!(ledger.commit(&account.change()).await.unwrap(), Commit::Applied);
 }
 
-/// A clock that a test sets.
-struct SetClock(Mutex<UnixMillis>);
-
-impl Clock for SetClock {
-    fn now(&self) -> UnixMillis {
-        *self.0.lock()
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 /// Rule 7: after the system's clock was set back, the ledger's clock stands where it was, so
 /// that a node that reads the system's clock sees that it is off, after a restart as well.
 #[tokio::test]
 async fn a_clock_that_jumped_back_is_noticed() {
     let folder = TempDir::new().unwrap();
     let path = sqlite::path_of(folder.path(), 1);
-    let clock = Arc::new(SetClock(Mutex::new(NOON)));
+    let clock = Arc::new(TestClock::at(NOON));
     let open = || SqliteLedger::open_with_clock(&path, metrics(), clock.clone()).unwrap();
     let ledger = open();
     opened(&ledger).await;
     assert_eq!(ledger.clock().await.unwrap(), NOON);
     let later = NOON.plus(Duration::from_secs(10));
-    *clock.0.lock() = later;
+    clock.set(later);
     opened(&ledger).await;
-    *clock.0.lock() = NOON.minus(Duration::from_secs(3_600));
+    clock.set(NOON.minus(Duration::from_secs(3_600)));
     assert_eq!(ledger.clock().await.unwrap(), later);
     drop(ledger);
     let ledger = open();
