@@ -9,6 +9,8 @@ mod admission;
 mod drain;
 mod framing;
 mod headers;
+mod http2;
 mod limits;
 mod pool;
 mod streaming;
+mod tls;
