@@ -20,6 +20,10 @@ test: ## run every test; sets up a JDK, Maven and three Cassandra nodes by itsel
 	@cargo test $(or $(ARGS),--workspace) --no-run
 	@exec $(WITH_CASSANDRA) cargo test $(or $(ARGS),--workspace) --no-fail-fast
 
+.PHONY: h2spec
+h2spec: ## run the HTTP/2 conformance suite against the gateway (installs Go if missing)
+	@exec deploy/h2spec/run.sh
+
 .PHONY: fmt
 fmt: ## format the code
 	@cargo fmt --all
