@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod rates;
 pub mod sqlite;
+pub mod verify;
 
 pub use book::{Book, BookError, Booked};
 pub use catalogue::{Catalogue, CatalogueError};

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use tollgate_ledger_store::{DocumentStore, Ledger};
 
+pub(crate) mod audits;
 pub(crate) mod books;
 pub(crate) mod closings;
 pub(crate) mod commits;
 pub(crate) mod documents;
+pub(crate) mod random;
 pub(crate) mod registers;
 pub(crate) mod restore;
 
@@ -75,6 +77,10 @@ macro_rules! conformance {
             closings: the_horizon_refuses_what_is_unfolded_or_unclosed_then_the_past_goes,
             closings: a_wallets_past_is_folded_closed_and_removed_by_its_age,
             closings: suspense_is_resolved_once,
+            audits: a_sound_wallet_shows_no_finding_and_its_balance,
+            audits: whatever_is_wrong_is_found_by_name,
+            audits: everything_is_in_the_export,
+            random: random_work_of_two_nodes_adds_up_to_the_nano,
             documents: a_document_is_written_only_at_its_version,
             documents: of_puts_at_one_version_exactly_one_is_written,
             documents: documents_are_listed_by_name_within_kind_and_scope,

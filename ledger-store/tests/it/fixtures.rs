@@ -117,7 +117,12 @@ pub(crate) struct Prices(BTreeMap<u32, Arc<Rates>>);
 impl Prices {
     /// One price for every unit in the first revision.
     pub(crate) fn flat(price: &str) -> Prices {
-        Prices(BTreeMap::new()).with_revision(1, &[("", price)])
+        Prices::none().with_revision(1, &[("", price)])
+    }
+
+    /// No revision at all.
+    pub(crate) fn none() -> Prices {
+        Prices(BTreeMap::new())
     }
 
     /// Adds a revision with bands (end, price).
