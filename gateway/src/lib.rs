@@ -14,6 +14,7 @@ mod metrics;
 mod proxy;
 pub mod refusal;
 pub mod server;
+mod spans;
 pub mod spend_file;
 mod trace_context;
 mod upstream;

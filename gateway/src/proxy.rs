@@ -68,7 +68,8 @@ pub(crate) async fn serve<A: Admission>(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let call = Call::open(Rc::clone(&core), Rc::clone(&client));
+    let span = core.tracer.begin(&request);
+    let call = Call::open(Rc::clone(&core), Rc::clone(&client), span);
     let caller = Caller::of(&request);
     match carry(&core, &*admission, &client, request, call).await {
         Ok(response) => response,
@@ -97,7 +98,7 @@ async fn carry<A: Admission>(
         Ok(pass) => pass,
         Err(refusal) => return Err((refused(refusal), call)),
     };
-    let prepared = match prepare(core, client, route, request) {
+    let prepared = match prepare(core, client, route, request, &call) {
         Ok(prepared) => prepared,
         Err(refusal) => return Err((refused(refusal), call)),
     };
@@ -110,6 +111,7 @@ async fn carry<A: Admission>(
         Err(refusal) => return Err((End { refusal, outcome: Outcome::Failed }, call)),
     };
     core.metrics.answered(route.index, sent);
+    call.is_answered(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && prepared.upgrade.is_none() {
         return Err((End { refusal: Refusal::UpstreamInvalid, outcome: Outcome::Failed }, call));
     }
@@ -190,6 +192,7 @@ fn prepare(
     client: &Client,
     route: &Route,
     mut request: Request<Incoming>,
+    call: &Call,
 ) -> Result<Prepared, Refusal> {
     let is_http1 = core.pools[route.upstream].http() == UpstreamHttp::Http1;
     let version = request.version();
@@ -214,7 +217,7 @@ fn prepare(
     headers::tell_client(headers, client, &host, route.forwarded);
     headers::tell_via(headers, version);
     headers::ask_hop(headers, hop_for(hop, upgrade.is_some()), is_http1);
-    core.tracer.propagate(headers);
+    core.tracer.propagate(call.span.as_ref(), headers);
     let mut parts = Parts::default();
     parts.path_and_query = Some(path);
     if is_http1 {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use opentelemetry::global::BoxedTracer;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::client::Permit;
@@ -22,6 +23,7 @@ use crate::admission::Admission;
 use crate::config::{self, ConfigError, Limits, Listener, Proxy};
 use crate::metrics::Metrics;
 use crate::proxy::Routes;
+use crate::spans::Spans;
 use crate::upstream::Connector;
 pub use crate::upstream::TlsSetupError;
 
@@ -47,6 +49,8 @@ pub struct Parts<A> {
     pub admission: Arc<A>,
     /// Where its metrics go; one registry for each gateway of a process.
     pub registry: prometheus::Registry,
+    /// What records spans of calls; absent: none are recorded.
+    pub tracer: Option<Arc<BoxedTracer>>,
 }
 
 /// A bound port.
@@ -142,6 +146,7 @@ struct Shared<A> {
     connectors: Vec<Connector>,
     admission: Arc<A>,
     metrics: Metrics,
+    spans: Option<Spans>,
     workers: usize,
 }
 
@@ -204,6 +209,7 @@ fn shared<A>(parts: Parts<A>) -> Result<Shared<A>, ServeError> {
         connectors,
         admission: parts.admission,
         metrics,
+        spans: parts.tracer.map(Spans::new),
         workers,
     })
 }

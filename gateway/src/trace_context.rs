@@ -1,11 +1,14 @@
 //! W3C trace context: what a client sent passes on, and a call without one gets its own, so that logs behind the gateway can be
-//! joined. Spans of the gateway itself are `Spans`' and exist only where tracing is on.
+//! joined. A call that has a span of its own (`spans`) passes that on instead.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use bytes::Bytes;
+use http::Request;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::spans::{CallSpan, Spans};
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -16,19 +19,27 @@ const LENGTH: usize = 55;
 #[derive(Debug)]
 pub(crate) struct Tracer {
     random: Cell<u64>,
+    spans: Option<Spans>,
 }
 
 // === impl Tracer ===
 
 impl Tracer {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(spans: Option<Spans>) -> Self {
         // `RandomState` is seeded by the system; trace ids need to be different, not secret.
-        Self { random: Cell::new(RandomState::new().build_hasher().finish() | 1) }
+        Self { random: Cell::new(RandomState::new().build_hasher().finish() | 1), spans }
+    }
+
+    /// A span of this request, where tracing is on and the request is to be recorded.
+    pub(crate) fn begin<B>(&self, request: &Request<B>) -> Option<CallSpan> {
+        self.spans.as_ref()?.begin(request)
     }
 
     /// Makes sure that a request carries a context.
-    pub(crate) fn propagate(&self, headers: &mut HeaderMap) {
-        if !headers.contains_key(&TRACEPARENT) {
+    pub(crate) fn propagate(&self, span: Option<&CallSpan>, headers: &mut HeaderMap) {
+        if let Some(span) = span {
+            span.propagate(headers);
+        } else if !headers.contains_key(&TRACEPARENT) {
             headers.insert(&TRACEPARENT, self.fresh());
         }
     }
@@ -68,14 +79,14 @@ mod tests {
 
     #[test]
     fn a_context_passes_and_a_missing_one_is_made() {
-        let tracer = Tracer::new();
+        let tracer = Tracer::new(None);
         let mut headers = HeaderMap::new();
-        tracer.propagate(&mut headers);
+        tracer.propagate(None, &mut headers);
         let made = headers[&TRACEPARENT].to_str().unwrap().to_owned();
         assert_eq!(made.len(), LENGTH);
         let parts: Vec<_> = made.split('-').map(str::len).collect();
         assert_eq!(parts, [2, 32, 16, 2]);
-        tracer.propagate(&mut headers);
+        tracer.propagate(None, &mut headers);
         assert_eq!(headers[&TRACEPARENT], made);
         assert_ne!(tracer.fresh(), made);
     }

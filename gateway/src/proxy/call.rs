@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::core::Core;
 use crate::metrics::Outcome;
 use crate::refusal::Refusal;
 use crate::server::Client;
+use crate::spans::CallSpan;
 
 /// Counts one call when it is dropped.
 #[derive(Debug)]
@@ -17,21 +19,26 @@ pub(crate) struct Call {
     pub(crate) begun: Instant,
     pub(crate) proxy: Option<usize>,
     outcome: Outcome,
+    pub(crate) span: Option<CallSpan>,
 }
 
 // === impl Call ===
 
 impl Call {
     /// Opens a call. Until it is told better, it ends as one whose client left.
-    pub(crate) fn open(core: Rc<Core>, client: Rc<Client>) -> Self {
+    pub(crate) fn open(core: Rc<Core>, client: Rc<Client>, span: Option<CallSpan>) -> Self {
         core.metrics.call_opened();
         client.watch.call_opened();
-        Self { core, client, begun: Instant::now(), proxy: None, outcome: Outcome::Aborted }
+        let begun = Instant::now();
+        Self { core, client, begun, proxy: None, outcome: Outcome::Aborted, span }
     }
 
     /// The call is one of this proxy.
     pub(crate) fn is_for(&mut self, proxy: usize) {
         self.proxy = Some(proxy);
+        if let Some(span) = &mut self.span {
+            span.is_for(&self.core.routes.all[proxy].config.name);
+        }
     }
 
     /// The call ends like this.
@@ -39,10 +46,20 @@ impl Call {
         self.outcome = outcome;
     }
 
+    /// The upstream answered with this status.
+    pub(crate) fn is_answered(&mut self, status: StatusCode) {
+        if let Some(span) = &mut self.span {
+            span.is_answered(status);
+        }
+    }
+
     /// The gateway answers the call itself.
     pub(crate) fn is_refused(&mut self, refusal: Refusal, outcome: Outcome) {
         self.outcome = outcome;
         self.core.metrics.refused(self.proxy, refusal);
+        if let Some(span) = &mut self.span {
+            span.is_refused(refusal);
+        }
     }
 }
 

@@ -66,7 +66,7 @@ impl<A: Admission> Worker<A> {
             &shared.connectors,
             &shared.metrics,
             limits.clone(),
-            Tracer::new(),
+            Tracer::new(shared.spans.clone()),
             shared.workers,
         );
         let servers = Rc::new(Servers::new(limits));

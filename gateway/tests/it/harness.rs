@@ -131,6 +131,7 @@ impl Gateway {
             proxies,
             admission: Arc::clone(&admission),
             registry: registry.clone(),
+            tracer: None,
         };
         let (shutdown, down) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
