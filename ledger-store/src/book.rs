@@ -184,6 +184,24 @@ impl Book {
         self.book(wallet, want, &plan).await
     }
 
+    /// Books a fee of a plan that a purchase depends on: only where the balance covers it.
+    ///
+    /// # Errors
+    /// As [`Book::adjust`].
+    pub async fn covered_fee(
+        &self,
+        wallet: WalletId,
+        booking: &Booking,
+        amount: Money,
+    ) -> Result<Booked, BookError> {
+        let want = Want::amount(wallet, EntryKind::Fee, &booking.id, amount);
+        let plan = |read: &WalletRead, rates: &_| {
+            let (account, registers) = (&read.account, &read.registers);
+            booking::covered_fee(account, registers, rates, booking, amount).map(Some)
+        };
+        self.book(wallet, want, &plan).await
+    }
+
     /// Suspense of a wallet, decided or not.
     ///
     /// # Errors

@@ -77,6 +77,14 @@ pub enum BookingError {
         /// The balance right after the newest credit.
         cap: Money,
     },
+    /// A fee that must be covered by the balance and is not.
+    #[error("balance {balance} does not cover {needed}")]
+    NotCovered {
+        /// The balance before the fee.
+        balance: Money,
+        /// The fee.
+        needed: Money,
+    },
     /// An id or text that is empty or too long.
     #[error("{field} has {bytes} bytes, allowed are {min} to {max}")]
     Text {
@@ -207,6 +215,25 @@ pub fn fee(
 ) -> Result<Change, BookingError> {
     check_positive(amount)?;
     Ok(settle(account, registers, rates, booking, EntryKind::Fee, amount)?.0)
+}
+
+/// Books a fee of a plan that a purchase depends on: only where the balance covers it.
+///
+/// # Errors
+/// [`BookingError::NotCovered`], or those of [`fee`].
+pub fn covered_fee(
+    account: &Account,
+    registers: &Registers,
+    rates: &RateBook,
+    booking: &Booking,
+    amount: Money,
+) -> Result<Change, BookingError> {
+    let change = fee(account, registers, rates, booking, amount)?;
+    let balance = account.balance(registers, rates)?;
+    if balance < amount {
+        return Err(BookingError::NotCovered { balance, needed: amount });
+    }
+    Ok(change)
 }
 
 /// Moves the floor that calls may take the balance to; `None` where it is there already.

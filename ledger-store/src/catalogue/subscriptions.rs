@@ -61,21 +61,30 @@ impl Catalogue {
         Ok(begun)
     }
 
-    /// Puts a pending subscription in force: its setup fee is booked.
+    /// Puts a subscription in force whose setup fee is booked, also where somebody else who was
+    /// refused the fee took the pending one back in between.
     ///
     /// # Errors
-    /// `Missing`, or the store's.
+    /// The store's.
     pub async fn activate_subscription(
         &self,
         organization: &str,
         developer: &Developer,
-        id: Uuid,
+        begun: &Subscription,
         now: UnixMillis,
     ) -> Result<Subscription, CatalogueError> {
-        self.edit_subscription(organization, developer, id, now, |subscription| {
-            subscription.is_pending = false;
+        let paid = Subscription { is_pending: false, modified_at: now, ..begun.clone() };
+        let key = subscriptions_key(organization, developer.id);
+        self.edit(&key, now, |all: &mut Subscriptions| {
+            match all.subscriptions.iter_mut().find(|other| other.id == paid.id) {
+                Some(found) => found.is_pending = false,
+                None => all.subscriptions.push(paid.clone()),
+            }
+            Ok(())
         })
-        .await
+        .await?
+        .ok_or_else(|| missing(developer, paid.id))?;
+        Ok(paid)
     }
 
     /// Takes a pending subscription back: its setup fee was certainly not booked.

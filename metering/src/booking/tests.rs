@@ -102,6 +102,19 @@ fn a_credit_pays_the_debt_first_and_says_what_is_left() {
 }
 
 #[test]
+fn a_purchase_is_covered_by_the_balance_and_not_by_an_overdraft() {
+    let (mut account, rates) = (credited("10"), rates());
+    account.header.overdraft_limit = money("100");
+    let registers = registers(&[(meter(BillingType::Prepaid, 1), incarnation(9, NOON), "12")]);
+    let fee =
+        |amount: &str| covered_fee(&account, &registers, &rates, &booking("f"), money(amount));
+    assert_eq!(fee("7").unwrap().header.settled, money("7"));
+    let needed = money("7.000000001");
+    let refused = BookingError::NotCovered { balance: money("7"), needed };
+    assert_eq!(fee("7.000000001").unwrap_err(), refused);
+}
+
+#[test]
 fn what_cannot_be_booked_is_refused() {
     let (account, none, rates) = (credited("100"), Registers::new(), rates());
     let mut sealed = account.clone();

@@ -117,7 +117,7 @@ async fn a_pending_purchase_is_taken_up_again() {
     assert_eq!(first.setup_fee, fee);
     assert!(catalogue.subscriptions(ACME, developer.id).await.unwrap().is_empty());
     assert_eq!(buy().await.unwrap().id, first.id);
-    catalogue.activate_subscription(ACME, &developer, first.id, NOON).await.unwrap();
+    catalogue.activate_subscription(ACME, &developer, &first, NOON).await.unwrap();
     assert!(is_exists(&buy().await));
 
     let id = first.id.to_string();
@@ -130,4 +130,7 @@ async fn a_pending_purchase_is_taken_up_again() {
     let second = second.unwrap();
     catalogue.abandon_subscription(ACME, developer.id, second.id, later(7)).await.unwrap();
     assert_eq!(catalogue.subscriptions(ACME, developer.id).await.unwrap().len(), 1);
+    // Another request for the same purchase was paid meanwhile: it holds.
+    catalogue.activate_subscription(ACME, &developer, &second, later(8)).await.unwrap();
+    assert_eq!(catalogue.subscriptions(ACME, developer.id).await.unwrap().len(), 2);
 }
