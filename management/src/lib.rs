@@ -1,1 +1,82 @@
-//! skeleton
+//! The management API over HTTP: Apigee X's monetization paths and shapes under
+//! `/v1/organizations/…`, over the catalogue and the ledger.
+//!
+//! A request goes top to bottom through one file each: `server` (connections, limits, shutdown)
+//! → `router` (paths) → `auth` (who asks) → a module of `routes` (what is asked) → the catalogue
+//! or the book. Shapes on the wire are in `shapes`, apart from what is stored, so that either can
+//! change. Every error becomes a response in `respond`, in Google's shape.
+//!
+//! Invariants: a request that is refused changed nothing; a booking whose outcome is not known is
+//! answered as that, with the id to repeat it with, and never as a failure; amounts are exact or
+//! refused.
+//! Not here: what a record must fulfil (`ledger-store::catalogue`), how money is booked
+//! (`ledger-store::book`), TLS.
+
+mod auth;
+mod error;
+mod extract;
+mod json;
+mod metrics;
+mod number;
+mod respond;
+mod router;
+mod routes;
+mod server;
+mod shapes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_ledger_store::book::Book;
+use tollgate_ledger_store::{Catalogue, Clock, Ledger};
+
+pub use auth::{Authorizer, Identity, Role, Tokens};
+pub use metrics::Metrics;
+pub use server::run;
+
+/// What the API works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The catalogue over the same store.
+    pub catalogue: Arc<Catalogue>,
+    /// Books on the same ledger.
+    pub book: Arc<Book>,
+    /// The clock that times of records and entries come from.
+    pub clock: Arc<dyn Clock>,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Bounds of what a client may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request body in bytes.
+    pub body_bytes_max: usize,
+    /// Most connections at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long a client may take to send a request's head.
+    pub head_timeout: Duration,
+    /// How long a request may take from its head to its answer. A booking gives up a second
+    /// earlier, to say under which id it is to be asked for again.
+    pub request_timeout: Duration,
+    /// How long open requests may take to end at a shutdown.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body_bytes_max: 1 << 20,
+            connections_max: 1024,
+            head_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What an API call can end with instead of an answer.
+//!
+//! Handlers say what happened; `respond` alone decides how that looks on the wire.
+
+use tollgate_ledger_store::book::BookError;
+use tollgate_ledger_store::{CatalogueError, LedgerError};
+use tollgate_metering::booking::BookingError;
+
+/// Why a call was not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No token, or one that nobody has.
+    #[error("request has no valid bearer token")]
+    Unauthenticated,
+    /// The token may not do this.
+    #[error("token {name} may not {action}")]
+    Forbidden { name: String, action: &'static str },
+    /// There is no such path.
+    #[error("path does not exist")]
+    NoSuchPath,
+    /// The path exists, for other methods.
+    #[error("method is not allowed on this path")]
+    Method,
+    /// The body is larger than the limit.
+    #[error("request body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    /// The body is not JSON, or not of this shape.
+    #[error("request body: {0}")]
+    Body(String),
+    /// A query parameter that is unknown or malformed.
+    #[error("query parameter {name}: {reason}")]
+    Query { name: String, reason: String },
+    /// A value that is wrong.
+    #[error("{field}: {reason}")]
+    Invalid { field: String, reason: String },
+    /// A part of Apigee that is not here.
+    #[error("{0} are not supported here")]
+    Unsupported(&'static str),
+    /// The wallet holds less than the booking takes.
+    #[error("balance {balance} {currency} is less than the {needed} {currency} that are needed")]
+    BalanceTooSmall { balance: String, needed: String, currency: String },
+    /// The developer has no wallet in the currency.
+    #[error("developer {developer} has no wallet in {currency}")]
+    NoWallet { developer: String, currency: String },
+    /// The wallet's developer was deleted.
+    #[error("wallet is sealed: its developer was deleted")]
+    Sealed,
+    /// A sum that no balance can hold.
+    #[error("{field}: {reason}")]
+    OutOfRange { field: &'static str, reason: String },
+    /// The id was used for another booking.
+    #[error("{what} {id} was used before for another booking: {before}")]
+    Duplicate { what: &'static str, id: String, before: String },
+    /// The adjustment would raise the balance above what the last credit left.
+    #[error("adjustment would raise the balance to {balance}, above {cap} after the last credit")]
+    AboveCap { balance: String, cap: String },
+    /// The booking may or may not have been applied.
+    #[error("outcome is unknown: ask again with {ask_again}; it is booked once at most")]
+    Unknown {
+        /// What to repeat, e.g. `the same transactionId "…"`.
+        ask_again: String,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The book refused for a reason that no caller can cause.
+    #[error("booking failed")]
+    Booking(#[source] BookingError),
+    /// The balance cannot be told.
+    #[error("balance cannot be told")]
+    Standing(#[source] BookError),
+    /// No answer in time.
+    #[error("no answer in time: what was asked may or may not have been applied")]
+    Timeout,
+    /// The catalogue refused or failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    pub(crate) fn invalid(field: impl ToString, reason: impl ToString) -> ApiError {
+        ApiError::Invalid { field: field.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> ApiError {
+        ApiError::Catalogue(CatalogueError::Ledger(error))
+    }
+}

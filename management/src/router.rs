@@ -1,0 +1,175 @@
+//! The paths of the API, and what every request passes on its way to one.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Router, routing};
+use http::{Method, StatusCode};
+
+use crate::auth::authenticate;
+use crate::error::ApiError;
+use crate::routes::{
+    apps, balances, developers, health, keys, organizations, plans, products, subscriptions,
+};
+use crate::{Parts, respond};
+
+/// What handlers work with.
+#[derive(Clone)]
+pub(crate) struct Api(Arc<Parts>);
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// All paths over these parts.
+pub(crate) fn router(parts: Parts) -> Router {
+    let api = Api(Arc::new(parts));
+    let v1 = organization_paths()
+        .without_v07_checks()
+        .merge(developer_paths())
+        .merge(product_paths())
+        .layer(middleware::from_fn_with_state(api.clone(), authenticate));
+    Router::new()
+        .without_v07_checks()
+        .nest("/v1", v1)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(async || ApiError::NoSuchPath)
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(middleware::from_fn_with_state(api.clone(), limit_time))
+        .layer(middleware::from_fn_with_state(api.clone(), measure))
+        .with_state(api)
+}
+
+fn organization_paths() -> Router<Api> {
+    Router::new()
+        .route("/organizations", get(organizations::list).post(organizations::create))
+        .route(
+            "/organizations/{organization}",
+            get(organizations::get).put(organizations::update).post(organizations::verb),
+        )
+        .route("/organizations/{organization}/{verb}", post(organizations::verb_apart))
+        .route("/organizations/{organization}/appgroups", app_groups())
+        .route("/organizations/{organization}/appgroups/{*rest}", app_groups())
+}
+
+fn developer_paths() -> Router<Api> {
+    let at = |path: &str| format!("/organizations/{{organization}}/developers{path}");
+    // Axum takes a colon for a leftover of its older syntax, unless it is told.
+    Router::new()
+        .without_v07_checks()
+        .route(&at(""), get(developers::list).post(developers::create))
+        .route(
+            &at("/{developer}"),
+            get(developers::get)
+                .put(developers::update)
+                .post(developers::act)
+                .delete(developers::delete),
+        )
+        .route(
+            &at("/{developer}/monetizationConfig"),
+            get(developers::monetization_config).put(developers::set_monetization_config),
+        )
+        .route(&at("/{developer}/balance"), get(balances::get))
+        .route(&at("/{developer}/balance:credit"), post(balances::credit))
+        .route(&at("/{developer}/balance/:credit"), post(balances::credit))
+        .route(&at("/{developer}/balance:adjust"), post(balances::adjust))
+        .route(&at("/{developer}/balance/:adjust"), post(balances::adjust))
+        .route(&at("/{developer}/balance:entries"), get(balances::entries))
+        .route(&at("/{developer}/subscriptions"), get(subscriptions::list).post(subscriptions::buy))
+        .route(
+            &at("/{developer}/subscriptions/{subscription}"),
+            get(subscriptions::get).post(subscriptions::verb),
+        )
+        .route(
+            &at("/{developer}/subscriptions/{subscription}/{verb}"),
+            post(subscriptions::verb_apart),
+        )
+        .route(&at("/{developer}/apps"), get(apps::list).post(apps::create))
+        .route(
+            &at("/{developer}/apps/{app}"),
+            get(apps::get).put(apps::update).post(apps::act).delete(apps::delete),
+        )
+        .route(&at("/{developer}/apps/{app}/keys"), post(keys::create))
+        .route(&at("/{developer}/apps/{app}/keys/create"), post(keys::create))
+        .route(
+            &at("/{developer}/apps/{app}/keys/{key}"),
+            get(keys::get).put(keys::update).post(keys::act).delete(keys::delete),
+        )
+        .route(
+            &at("/{developer}/apps/{app}/keys/{key}/apiproducts/{product}"),
+            post(keys::act_on_product).merge(delete(keys::detach)),
+        )
+}
+
+fn product_paths() -> Router<Api> {
+    let at = |path: &str| format!("/organizations/{{organization}}/apiproducts{path}");
+    Router::new()
+        .route(&at(""), get(products::list).post(products::create))
+        .route(&at("/{product}"), get(products::get).put(products::update).delete(products::delete))
+        .route(&at("/{product}/rateplans"), get(plans::list).post(plans::create))
+        .route(
+            &at("/{product}/rateplans/{plan}"),
+            get(plans::get).put(plans::update).delete(plans::delete),
+        )
+}
+
+fn app_groups() -> MethodRouter<Api> {
+    routing::any(async || ApiError::Unsupported("appgroups"))
+}
+
+/// Ends a request that takes too long.
+async fn limit_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(api.limits.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::Timeout.into_response(),
+    }
+}
+
+/// Counts requests and measures how long they take.
+async fn measure(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let method = label(request.method());
+    let begun = api.clock.monotonic();
+    let response = next.run(request).await;
+    let took = api.clock.monotonic().saturating_sub(begun);
+    api.metrics.count(method, &path, response.status(), took);
+    response
+}
+
+/// Methods as label values: a client must not make new ones.
+fn label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// A JSON answer with status 200.
+pub(crate) fn ok<T: serde::Serialize>(value: &T) -> Response {
+    respond::json_response(StatusCode::OK, value)
+}
+
+/// A JSON answer with status 201.
+pub(crate) fn created<T: serde::Serialize>(value: &T) -> Response {
+    respond::json_response(StatusCode::CREATED, value)
+}
+
+/// An empty answer with status 204.
+pub(crate) fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

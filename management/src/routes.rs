@@ -1,0 +1,29 @@
+//! What the paths do, by topic. Handlers read the request, call the catalogue or the book once,
+//! and shape the answer; rules are not here.
+
+pub(crate) mod apps;
+pub(crate) mod balances;
+mod booking;
+pub(crate) mod developers;
+pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod organizations;
+pub(crate) mod plans;
+pub(crate) mod products;
+pub(crate) mod subscriptions;
+
+use axum::response::Response;
+use tollgate_ledger_store::catalogue::records::Developer;
+
+use crate::error::ApiError;
+use crate::extract;
+use crate::router::Api;
+
+/// What a handler ends with.
+pub(crate) type Answer = Result<Response, ApiError>;
+
+/// The developer of a path.
+async fn developer(api: &Api, organization: &str, segment: &str) -> Result<Developer, ApiError> {
+    let name = extract::developer(segment);
+    Ok(api.catalogue.developer(organization, &name).await?)
+}

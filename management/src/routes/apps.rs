@@ -1,0 +1,129 @@
+//! `…/developers/{developer}/apps`.
+
+use axum::extract::State;
+use tollgate_ledger_store::catalogue::records::Approval;
+
+use super::{Answer, developer};
+use crate::auth::Admin;
+use crate::error::ApiError;
+use crate::extract::{At, Body, Json, Parameters};
+use crate::json;
+use crate::router::{Api, created, done, ok};
+use crate::shapes::apps::{AppInput, AppList, AppName, AppShape};
+
+pub(crate) async fn list(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name)): At<(String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&["expand", "shallowExpand", "count", "startKey"])?;
+    query.flag("shallowExpand")?;
+    let page = query.page()?;
+    let owner = developer(&api, &organization, &name).await?;
+    let apps =
+        api.catalogue.apps(&organization, owner.id, page.start.as_deref(), page.count).await?;
+    if query.flag("expand")? {
+        return Ok(ok(&AppList { app: apps.iter().map(AppShape::of).collect() }));
+    }
+    let app = apps.into_iter().map(|app| AppName { app_id: app.id.to_string(), name: app.name });
+    Ok(ok(&AppList { app: app.collect() }))
+}
+
+pub(crate) async fn create(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name)): At<(String, String)>,
+    query: Parameters,
+    Json(mut input): Json<AppInput>,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let now = api.clock.now();
+    let name = input.name.take().unwrap_or_default();
+    let terms = input.terms(now)?;
+    let app = api.catalogue.create_app(&organization, &owner, &name, &terms, now).await?;
+    Ok(created(&AppShape::of(&app)))
+}
+
+pub(crate) async fn get(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app)): At<(String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    Ok(ok(&AppShape::of(&api.catalogue.app(&organization, &owner, &app).await?)))
+}
+
+pub(crate) async fn update(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app)): At<(String, String, String)>,
+    query: Parameters,
+    Json(input): Json<AppInput>,
+) -> Answer {
+    query.only(&[])?;
+    change(&api, &organization, &name, &app, input).await
+}
+
+/// `POST …/apps/{app}?action=approve|revoke`, or with a body as an update.
+pub(crate) async fn act(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app)): At<(String, String, String)>,
+    query: Parameters,
+    Body(body): Body,
+) -> Answer {
+    query.only(&["action"])?;
+    let Some(status) = action(&query)? else {
+        return change(&api, &organization, &name, &app, json::read(&body)?).await;
+    };
+    let owner = developer(&api, &organization, &name).await?;
+    let now = api.clock.now();
+    api.catalogue.set_app_status(&organization, &owner, &app, status, now).await?;
+    Ok(done())
+}
+
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app)): At<(String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let app = api.catalogue.delete_app(&organization, &owner, &app, api.clock.now()).await?;
+    Ok(ok(&AppShape::of(&app)))
+}
+
+async fn change(
+    api: &Api,
+    organization: &str,
+    developer_name: &str,
+    app: &str,
+    input: AppInput,
+) -> Answer {
+    if input.name.as_ref().is_some_and(|named| named != app) {
+        return Err(ApiError::invalid("name", "cannot be changed"));
+    }
+    let owner = developer(api, organization, developer_name).await?;
+    let now = api.clock.now();
+    let terms = input.terms(now)?;
+    let app = api.catalogue.update_app(organization, &owner, app, &terms, now).await?;
+    Ok(ok(&AppShape::of(&app)))
+}
+
+/// `?action=approve|revoke`, if it is there.
+pub(super) fn action(query: &Parameters) -> Result<Option<Approval>, ApiError> {
+    match query.get("action") {
+        None => Ok(None),
+        Some("approve") => Ok(Some(Approval::Approved)),
+        Some("revoke") => Ok(Some(Approval::Revoked)),
+        Some(_) => {
+            let reason = "must be approve or revoke".to_owned();
+            Err(ApiError::Query { name: "action".to_owned(), reason })
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Books money for a request, and turns what the book says into what the API says.
+//!
+//! A booking stops waiting a second before the request's timeout, so that the caller is told
+//! under which id to ask again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tollgate_ledger_store::book::{BookError, Booked};
+use tollgate_ledger_store::catalogue::records::{Developer, Subscription};
+use tollgate_ledger_store::{CatalogueError, catalogue};
+use tollgate_metering::booking::{AdjustmentCap, Booking, BookingError};
+use tollgate_metering::rating::RatingError;
+use tollgate_metering::{Currency, Money, WalletId};
+
+use crate::auth::Identity;
+use crate::error::ApiError;
+use crate::router::Api;
+
+/// How long before the request's timeout a booking gives up waiting.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// What is booked, in the words of the request.
+pub(super) struct Asked<'a> {
+    /// The field of the amount.
+    pub(super) amount_field: &'static str,
+    /// The field or header of the id.
+    pub(super) id_field: &'static str,
+    /// Whose wallet it is.
+    pub(super) owner: &'a Developer,
+    /// In which currency.
+    pub(super) currency: Currency,
+    /// How much.
+    pub(super) amount: Money,
+    /// Who books, when, why, under which id.
+    pub(super) booking: Booking,
+}
+
+/// Credits a wallet, opening it where there is none.
+pub(super) async fn credit(
+    api: &Api,
+    organization: &str,
+    asked: &Asked<'_>,
+) -> Result<(), ApiError> {
+    let Asked { owner, currency, amount, booking, .. } = asked;
+    let booked = api.book.credit(organization, owner.id, *currency, booking, *amount);
+    let booked = asked.outcome(api, booked).await?;
+    if booked.has_opened {
+        // The money is booked: gateways hear of the wallet later if this fails.
+        let noted = api.catalogue.note_wallet(organization, owner.id, api.clock.now()).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "cannot tell gateways about a new wallet");
+        }
+    }
+    Ok(())
+}
+
+/// Adjusts a wallet.
+pub(super) async fn adjust(
+    api: &Api,
+    cap: AdjustmentCap,
+    asked: &Asked<'_>,
+) -> Result<(), ApiError> {
+    let adjusted = api.book.adjust(asked.wallet(), &asked.booking, asked.amount, cap);
+    asked.outcome(api, adjusted).await.map(drop)
+}
+
+/// Books the setup fee of a pending subscription, if the balance covers it; takes the
+/// subscription back where it certainly was not booked.
+pub(super) async fn setup_fee(
+    api: &Api,
+    organization: &str,
+    owner: &Developer,
+    bought: &Subscription,
+    by: &Identity,
+) -> Result<(), ApiError> {
+    let (Some(amount), Some(currency)) = (bought.setup_fee, bought.currency) else {
+        return Ok(());
+    };
+    let asked = Asked {
+        amount_field: "setupFee",
+        id_field: "subscription",
+        owner,
+        currency,
+        amount,
+        booking: Booking {
+            id: bought.id.to_string(),
+            at: api.clock.now(),
+            by: by.name.clone(),
+            reason: format!("setup fee of {}", bought.product_name),
+        },
+    };
+    let fee = api.book.covered_fee(asked.wallet(), &asked.booking, amount);
+    let outcome = asked.outcome(api, fee).await;
+    if let Err(ApiError::BalanceTooSmall { .. } | ApiError::NoWallet { .. }) = &outcome {
+        let now = api.clock.now();
+        api.catalogue.abandon_subscription(organization, owner.id, bought.id, now).await?;
+    }
+    outcome.map(drop)
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    fn wallet(&self) -> WalletId {
+        catalogue::wallet_id(self.owner.id, self.currency)
+    }
+
+    /// Waits for a booking for as long as the request may take.
+    async fn outcome(
+        &self,
+        api: &Api,
+        booking: impl Future<Output = Result<Booked, BookError>>,
+    ) -> Result<Booked, ApiError> {
+        let patience = api.limits.request_timeout.saturating_sub(MARGIN);
+        match tokio::time::timeout(patience, booking).await {
+            Ok(booked) => booked.map_err(|error| self.error(error)),
+            Err(_) => Err(ApiError::Unknown { ask_again: self.ask_again(), source: None }),
+        }
+    }
+
+    /// What to repeat after an unknown outcome.
+    pub(super) fn ask_again(&self) -> String {
+        format!("the same {} {:?}", self.id_field, self.booking.id)
+    }
+
+    fn error(&self, error: BookError) -> ApiError {
+        match error {
+            BookError::NoWallet(_) => ApiError::NoWallet {
+                developer: self.owner.email.clone(),
+                currency: self.currency.to_string(),
+            },
+            BookError::Conflict { found } => ApiError::Duplicate {
+                what: self.id_field,
+                id: self.booking.id.clone(),
+                before: found.amount.to_string(),
+            },
+            BookError::Unknown { source, .. } => {
+                ApiError::Unknown { ask_again: self.ask_again(), source: Some(source) }
+            }
+            BookError::Contended(_) => {
+                ApiError::Catalogue(CatalogueError::Contended { what: "wallet" })
+            }
+            BookError::Ledger(error) => error.into(),
+            BookError::Refused(refused) => self.refused(refused),
+            BookError::NoSuspense => unreachable!("suspense is not resolved here"),
+        }
+    }
+
+    fn refused(&self, refused: BookingError) -> ApiError {
+        match refused {
+            BookingError::Sealed => ApiError::Sealed,
+            BookingError::NotPositive(_) => {
+                ApiError::invalid(self.amount_field, "must be positive")
+            }
+            BookingError::Zero => ApiError::invalid(self.amount_field, "is zero"),
+            BookingError::AboveLastCredit { balance, cap } => {
+                ApiError::AboveCap { balance: balance.to_string(), cap: cap.to_string() }
+            }
+            BookingError::NotCovered { balance, needed } => ApiError::BalanceTooSmall {
+                balance: balance.to_string(),
+                needed: needed.to_string(),
+                currency: self.currency.to_string(),
+            },
+            BookingError::Text { field: "id", bytes, min, max } => {
+                let reason = format!("has {bytes} bytes, allowed are {min} to {max}");
+                ApiError::invalid(self.id_field, reason)
+            }
+            BookingError::Text { field, bytes, min, max } => {
+                let reason = format!("has {bytes} bytes, allowed are {min} to {max}");
+                ApiError::invalid(field, reason)
+            }
+            BookingError::Rating(RatingError::Money(error)) => ApiError::OutOfRange {
+                field: self.amount_field,
+                reason: format!("the balance would be out of range: {error}"),
+            },
+            other @ (BookingError::IsOpen
+            | BookingError::NegativeLimit(_)
+            | BookingError::HorizonNotAhead(_)
+            | BookingError::Unfolded { .. }
+            | BookingError::Unclosed { .. }
+            | BookingError::Suspense { .. }
+            | BookingError::Checkpoints(_)
+            | BookingError::Rating(_)) => ApiError::Booking(other),
+        }
+    }
+}

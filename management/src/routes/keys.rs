@@ -1,0 +1,132 @@
+//! `…/apps/{app}/keys`.
+
+use axum::extract::State;
+
+use super::apps::action;
+use super::{Answer, developer};
+use crate::auth::Admin;
+use crate::error::ApiError;
+use crate::extract::{At, Body, Json, Parameters};
+use crate::json;
+use crate::router::{Api, created, done, ok};
+use crate::shapes::apps::{CredentialShape, KeyInput};
+
+/// Organization, developer, app and key.
+type KeyPath = At<(String, String, String, String)>;
+
+/// `POST …/keys` and `POST …/keys/create`.
+pub(crate) async fn create(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app)): At<(String, String, String)>,
+    query: Parameters,
+    Json(input): Json<KeyInput>,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let now = api.clock.now();
+    let key = input.new_key(now)?;
+    let key = api.catalogue.create_key(&organization, &owner, &app, key, &[], now).await?;
+    Ok(created(&CredentialShape::of(&key)))
+}
+
+pub(crate) async fn get(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app, key)): KeyPath,
+    query: Parameters,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let key = api.catalogue.key(&organization, &owner, &app, &key).await?;
+    Ok(ok(&CredentialShape::of(&key)))
+}
+
+pub(crate) async fn update(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app, key)): KeyPath,
+    query: Parameters,
+    Json(input): Json<KeyInput>,
+) -> Answer {
+    query.only(&[])?;
+    change(&api, &organization, &name, (&app, &key), input).await
+}
+
+/// `POST …/keys/{key}?action=approve|revoke`, or with a body that puts products on it.
+pub(crate) async fn act(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app, key)): KeyPath,
+    query: Parameters,
+    Body(body): Body,
+) -> Answer {
+    query.only(&["action"])?;
+    let Some(status) = action(&query)? else {
+        return change(&api, &organization, &name, (&app, &key), json::read(&body)?).await;
+    };
+    let owner = developer(&api, &organization, &name).await?;
+    let now = api.clock.now();
+    api.catalogue.set_key_status(&organization, &owner, &app, &key, status, now).await?;
+    Ok(done())
+}
+
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app, key)): KeyPath,
+    query: Parameters,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let now = api.clock.now();
+    let key = api.catalogue.delete_key(&organization, &owner, &app, &key, now).await?;
+    Ok(ok(&CredentialShape::of(&key)))
+}
+
+/// `POST …/keys/{key}/apiproducts/{product}?action=approve|revoke`.
+pub(crate) async fn act_on_product(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app, key, product)): At<(String, String, String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&["action"])?;
+    let status = action(&query)?.ok_or_else(|| ApiError::Query {
+        name: "action".to_owned(),
+        reason: "is required: approve or revoke".to_owned(),
+    })?;
+    let owner = developer(&api, &organization, &name).await?;
+    let path = (app.as_str(), key.as_str(), product.as_str());
+    let now = api.clock.now();
+    api.catalogue.set_key_product(&organization, &owner, path, Some(status), now).await?;
+    Ok(done())
+}
+
+/// `DELETE …/keys/{key}/apiproducts/{product}`.
+pub(crate) async fn detach(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, app, key, product)): At<(String, String, String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let path = (app.as_str(), key.as_str(), product.as_str());
+    let now = api.clock.now();
+    let key = api.catalogue.set_key_product(&organization, &owner, path, None, now).await?;
+    Ok(ok(&CredentialShape::of(&key)))
+}
+
+async fn change(
+    api: &Api,
+    organization: &str,
+    developer_name: &str,
+    (app, key): (&str, &str),
+    input: KeyInput,
+) -> Answer {
+    let owner = developer(api, organization, developer_name).await?;
+    let (terms, now) = (input.terms(), api.clock.now());
+    let key = api.catalogue.update_key(organization, &owner, app, key, &terms, now).await?;
+    Ok(ok(&CredentialShape::of(&key)))
+}

@@ -1,0 +1,104 @@
+//! `…/developers/{developer}/subscriptions`: purchases of API products.
+
+use axum::extract::State;
+
+use super::{Answer, booking, developer};
+use crate::auth::Admin;
+use crate::error::ApiError;
+use crate::extract::{At, Json, Parameters};
+use crate::router::{Api, created, ok};
+use crate::shapes::subscriptions::{SubscriptionInput, SubscriptionList, SubscriptionShape};
+
+pub(crate) async fn list(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name)): At<(String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&["count", "startKey"])?;
+    let page = query.page()?;
+    let owner = developer(&api, &organization, &name).await?;
+    let all = api.catalogue.subscriptions(&organization, owner.id).await?;
+    let mut rest = all
+        .iter()
+        .skip_while(|held| page.start.as_ref().is_some_and(|key| held.id.to_string() != *key));
+    let developer_subscriptions =
+        rest.by_ref().take(page.count).map(SubscriptionShape::of).collect();
+    let next_start_key = rest.next().map(|held| held.id.to_string());
+    Ok(ok(&SubscriptionList { developer_subscriptions, next_start_key }))
+}
+
+/// Buys a product: a setup fee is booked between beginning and activating the subscription,
+/// under an id made of the subscription's, so that repeating the request after any failure books
+/// it once.
+pub(crate) async fn buy(
+    State(api): State<Api>,
+    Admin(by): Admin,
+    At((organization, name)): At<(String, String)>,
+    query: Parameters,
+    Json(input): Json<SubscriptionInput>,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let now = api.clock.now();
+    let (product, window) = input.terms(now)?;
+    let mut bought =
+        api.catalogue.begin_subscription(&organization, &owner, &product, window, now).await?;
+    if bought.is_pending {
+        booking::setup_fee(&api, &organization, &owner, &bought, &by).await?;
+        bought = api.catalogue.activate_subscription(&organization, &owner, &bought, now).await?;
+    }
+    Ok(created(&SubscriptionShape::of(&bought)))
+}
+
+pub(crate) async fn get(
+    State(api): State<Api>,
+    _: Admin,
+    At((organization, name, id)): At<(String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    query.only(&[])?;
+    let owner = developer(&api, &organization, &name).await?;
+    let found = api.catalogue.subscription(&organization, &owner, &id).await?;
+    Ok(ok(&SubscriptionShape::of(&found)))
+}
+
+/// `POST …/subscriptions/{id}:expire`, with any body or none.
+pub(crate) async fn verb(
+    State(api): State<Api>,
+    admin: Admin,
+    At((organization, name, segment)): At<(String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    let (id, verb) = segment.rsplit_once(':').ok_or(ApiError::Method)?;
+    expire(&api, admin, &organization, &name, (id, verb), &query).await
+}
+
+/// `POST …/subscriptions/{id}/:expire`, as Apigee's command line client sends it.
+pub(crate) async fn verb_apart(
+    State(api): State<Api>,
+    admin: Admin,
+    At((organization, name, id, verb)): At<(String, String, String, String)>,
+    query: Parameters,
+) -> Answer {
+    let verb = verb.strip_prefix(':').ok_or(ApiError::NoSuchPath)?;
+    expire(&api, admin, &organization, &name, (&id, verb), &query).await
+}
+
+async fn expire(
+    api: &Api,
+    _: Admin,
+    organization: &str,
+    name: &str,
+    (id, verb): (&str, &str),
+    query: &Parameters,
+) -> Answer {
+    query.only(&[])?;
+    if verb != "expire" {
+        return Err(ApiError::NoSuchPath);
+    }
+    let owner = developer(api, organization, name).await?;
+    let now = api.clock.now();
+    let ended = api.catalogue.expire_subscription(organization, &owner, id, now).await?;
+    Ok(ok(&SubscriptionShape::of(&ended)))
+}

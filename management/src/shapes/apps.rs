@@ -1,0 +1,214 @@
+//! Apps and consumer keys.
+
+use serde::{Deserialize, Serialize};
+use tollgate_ledger_store::catalogue::apps::AppTerms;
+use tollgate_ledger_store::catalogue::keys::{KeyTerms, NewKey};
+use tollgate_ledger_store::catalogue::records::{App, Approval, Credential};
+use tollgate_metering::UnixMillis;
+
+use super::{AttributeShape, ReadOnly, attribute_shapes, attributes, millis};
+use crate::error::ApiError;
+use crate::number;
+
+/// An app in a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(crate) struct AppInput {
+    pub(crate) name: Option<String>,
+    api_products: Option<Vec<String>>,
+    #[serde(deserialize_with = "number::int64")]
+    key_expires_in: Option<i64>,
+    callback_url: Option<String>,
+    scopes: Option<Vec<String>>,
+    attributes: Option<Vec<AttributeShape>>,
+    #[serde(rename = "appId")]
+    _app_id: ReadOnly,
+    #[serde(rename = "developerId")]
+    _developer_id: ReadOnly,
+    #[serde(rename = "status")]
+    _status: ReadOnly,
+    #[serde(rename = "credentials")]
+    _credentials: ReadOnly,
+    #[serde(rename = "appFamily")]
+    _app_family: ReadOnly,
+    #[serde(rename = "createdAt")]
+    _created_at: ReadOnly,
+    #[serde(rename = "lastModifiedAt")]
+    _last_modified_at: ReadOnly,
+}
+
+/// An app in a response.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AppShape {
+    app_id: String,
+    name: String,
+    developer_id: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    callback_url: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<AttributeShape>,
+    credentials: Vec<CredentialShape>,
+    created_at: String,
+    last_modified_at: String,
+}
+
+/// An app in a listing that is not expanded.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AppName {
+    pub(crate) app_id: String,
+    pub(crate) name: String,
+}
+
+/// `{"app":[…]}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct AppList<T> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) app: Vec<T>,
+}
+
+/// A key in a response.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CredentialShape {
+    consumer_key: String,
+    consumer_secret: String,
+    status: &'static str,
+    api_products: Vec<KeyProductShape>,
+    issued_at: String,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<AttributeShape>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyProductShape {
+    apiproduct: String,
+    status: &'static str,
+}
+
+/// A key in a request, to be made or changed.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(crate) struct KeyInput {
+    consumer_key: Option<String>,
+    consumer_secret: Option<String>,
+    #[serde(deserialize_with = "number::int64")]
+    expires_in_seconds: Option<i64>,
+    api_products: Option<Vec<String>>,
+    attributes: Option<Vec<AttributeShape>>,
+    scopes: Option<Vec<String>>,
+    #[serde(rename = "status")]
+    _status: ReadOnly,
+    #[serde(rename = "issuedAt")]
+    _issued_at: ReadOnly,
+    #[serde(rename = "expiresAt")]
+    _expires_at: ReadOnly,
+}
+
+// === impl AppInput ===
+
+impl AppInput {
+    pub(crate) fn terms(self, now: UnixMillis) -> Result<AppTerms, ApiError> {
+        let key_expires_at = match self.key_expires_in {
+            None | Some(-1 | 0) => None,
+            Some(span) => Some(after(now, Some(span), "keyExpiresIn")?),
+        };
+        Ok(AppTerms {
+            callback_url: self.callback_url.unwrap_or_default(),
+            scopes: self.scopes.unwrap_or_default(),
+            attributes: attributes(self.attributes),
+            products: self.api_products.unwrap_or_default(),
+            key_expires_at,
+        })
+    }
+}
+
+// === impl KeyInput ===
+
+impl KeyInput {
+    /// A key to be made; products are put on it by a second request.
+    pub(crate) fn new_key(self, now: UnixMillis) -> Result<NewKey, ApiError> {
+        if self.api_products.is_some_and(|products| !products.is_empty()) {
+            let reason = "cannot be given here: make the key, then POST them to it";
+            return Err(ApiError::invalid("apiProducts", reason));
+        }
+        let required = |field: &str| ApiError::invalid(field, "is required");
+        let expires_at = match self.expires_in_seconds {
+            None | Some(-1 | 0) => None,
+            Some(seconds) => Some(after(now, seconds.checked_mul(1000), "expiresInSeconds")?),
+        };
+        Ok(NewKey {
+            consumer_key: self.consumer_key.ok_or_else(|| required("consumerKey"))?,
+            consumer_secret: self.consumer_secret.ok_or_else(|| required("consumerSecret"))?,
+            expires_at,
+        })
+    }
+
+    pub(crate) fn terms(self) -> KeyTerms {
+        KeyTerms {
+            products: self.api_products.unwrap_or_default(),
+            attributes: self.attributes.map(|given| attributes(Some(given))),
+            scopes: self.scopes,
+        }
+    }
+}
+
+fn after(now: UnixMillis, span_ms: Option<i64>, field: &str) -> Result<UnixMillis, ApiError> {
+    let later = span_ms.filter(|span| *span > 0).and_then(|span| now.0.checked_add(span));
+    later.map(UnixMillis).ok_or_else(|| ApiError::invalid(field, "is out of range; -1 is never"))
+}
+
+// === impl AppShape ===
+
+impl AppShape {
+    pub(crate) fn of(app: &App) -> AppShape {
+        AppShape {
+            app_id: app.id.to_string(),
+            name: app.name.clone(),
+            developer_id: app.developer.to_string(),
+            status: word(app.status),
+            callback_url: app.callback_url.clone(),
+            scopes: app.scopes.clone(),
+            attributes: attribute_shapes(&app.attributes),
+            credentials: app.credentials.iter().map(CredentialShape::of).collect(),
+            created_at: millis(app.created_at),
+            last_modified_at: millis(app.modified_at),
+        }
+    }
+}
+
+// === impl CredentialShape ===
+
+impl CredentialShape {
+    pub(crate) fn of(key: &Credential) -> CredentialShape {
+        let products = key
+            .products
+            .iter()
+            .map(|on| KeyProductShape { apiproduct: on.name.clone(), status: word(on.status) });
+        CredentialShape {
+            consumer_key: key.consumer_key.clone(),
+            consumer_secret: key.consumer_secret.clone(),
+            status: word(key.status),
+            api_products: products.collect(),
+            issued_at: millis(key.issued_at),
+            expires_at: key.expires_at.map_or_else(|| "-1".to_owned(), millis),
+            scopes: key.scopes.clone(),
+            attributes: attribute_shapes(&key.attributes),
+        }
+    }
+}
+
+fn word(status: Approval) -> &'static str {
+    match status {
+        Approval::Approved => "approved",
+        Approval::Revoked => "revoked",
+        Approval::Pending => "pending",
+    }
+}

@@ -1,0 +1,280 @@
+//! Rate plans.
+
+use serde::{Deserialize, Serialize};
+use tollgate_ledger_store::catalogue::records::{
+    Plan, PlanState, PlanTerms, PriceBand, PricingType,
+};
+use tollgate_metering::{Currency, Money, UnixMillis};
+
+use super::money::{MoneyInput, MoneyShape, currency};
+use super::{ReadOnly, millis};
+use crate::error::ApiError;
+use crate::number;
+
+/// A rate plan in a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(crate) struct PlanInput {
+    apiproduct: Option<String>,
+    display_name: Option<String>,
+    description: Option<String>,
+    billing_period: Option<String>,
+    payment_funding_model: Option<String>,
+    currency_code: Option<String>,
+    setup_fee: Option<MoneyInput>,
+    fixed_recurring_fee: Option<MoneyInput>,
+    #[serde(rename = "fixedFeeFrequency", deserialize_with = "number::int32")]
+    _fixed_fee_frequency: Option<i32>,
+    consumption_pricing_type: Option<String>,
+    consumption_pricing_rates: Option<Vec<RateInput>>,
+    revenue_share_type: Option<String>,
+    revenue_share_rates: Option<Vec<serde::de::IgnoredAny>>,
+    state: Option<String>,
+    #[serde(deserialize_with = "number::int64")]
+    start_time: Option<i64>,
+    #[serde(deserialize_with = "number::int64")]
+    end_time: Option<i64>,
+    #[serde(rename = "name")]
+    _name: ReadOnly,
+    #[serde(rename = "createdAt")]
+    _created_at: ReadOnly,
+    #[serde(rename = "lastModifiedAt")]
+    _last_modified_at: ReadOnly,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct RateInput {
+    #[serde(deserialize_with = "number::int64")]
+    start: Option<i64>,
+    #[serde(deserialize_with = "number::int64")]
+    end: Option<i64>,
+    fee: Option<MoneyInput>,
+}
+
+/// A rate plan in a response.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlanShape {
+    name: String,
+    apiproduct: String,
+    display_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_period: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_funding_model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setup_fee: Option<MoneyShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumption_pricing_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    consumption_pricing_rates: Vec<RateShape>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<String>,
+    created_at: String,
+    last_modified_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct RateShape {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<MoneyShape>,
+}
+
+/// A rate plan in a listing that is not expanded.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanName {
+    pub(crate) name: String,
+    pub(crate) apiproduct: String,
+}
+
+/// `{"ratePlans":[…],"nextStartKey":…}`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlanList<T> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rate_plans: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_start_key: Option<String>,
+}
+
+// === impl PlanInput ===
+
+impl PlanInput {
+    /// The terms of a plan of `product`, which the body must name too.
+    pub(crate) fn terms(self, product: &str) -> Result<PlanTerms, ApiError> {
+        match self.apiproduct.as_deref() {
+            None => return Err(ApiError::invalid("apiproduct", "is required")),
+            Some(named) if named != product => {
+                let reason = format!("{named:?} is not the API product of the path, {product:?}");
+                return Err(ApiError::invalid("apiproduct", reason));
+            }
+            Some(_) => {}
+        }
+        self.check_unsupported()?;
+        let currency = self.currency_code.as_deref().map(|code| currency("", code)).transpose()?;
+        let setup_fee = self.setup_fee.as_ref();
+        let mut bands = Vec::new();
+        for (index, rate) in self.consumption_pricing_rates.iter().flatten().enumerate() {
+            let field = format!("consumptionPricingRates[{index}].fee");
+            let missing = || ApiError::invalid(&field, "is required");
+            let given = rate.fee.as_ref().ok_or_else(missing)?;
+            bands.push(PriceBand {
+                start: rate.start.filter(|start| *start != 0),
+                end: rate.end.filter(|end| *end != 0),
+                fee: fee(&field, given, currency)?,
+            });
+        }
+        Ok(PlanTerms {
+            is_monthly: billing_period(self.billing_period.as_deref())?,
+            setup_fee: setup_fee.map(|given| fee("setupFee", given, currency)).transpose()?,
+            pricing: pricing_type(self.consumption_pricing_type.as_deref())?,
+            state: state(self.state.as_deref())?,
+            display_name: self.display_name.unwrap_or_default(),
+            description: self.description.unwrap_or_default(),
+            payment_funding_model: funding_model(self.payment_funding_model)?,
+            currency,
+            bands,
+            start: self.start_time.filter(|time| *time != 0).map(UnixMillis),
+            end: self.end_time.filter(|time| *time != 0).map(UnixMillis),
+        })
+    }
+
+    /// Refuses what would otherwise be free without anybody noticing.
+    fn check_unsupported(&self) -> Result<(), ApiError> {
+        let field = "fixedRecurringFee";
+        if let Some(recurring) = &self.fixed_recurring_fee
+            && !recurring.amount(field)?.is_zero()
+        {
+            return Err(ApiError::invalid(field, "recurring fees are not supported here"));
+        }
+        let share = self.revenue_share_type.as_deref();
+        if share.is_some_and(|kind| kind != "REVENUE_SHARE_TYPE_UNSPECIFIED") {
+            let reason = "revenue share is not supported here";
+            return Err(ApiError::invalid("revenueShareType", reason));
+        }
+        if self.revenue_share_rates.as_ref().is_some_and(|rates| !rates.is_empty()) {
+            let reason = "revenue share is not supported here";
+            return Err(ApiError::invalid("revenueShareRates", reason));
+        }
+        Ok(())
+    }
+}
+
+/// A fee in the plan's currency, which it may leave out.
+fn fee(field: &str, given: &MoneyInput, plan: Option<Currency>) -> Result<Money, ApiError> {
+    if let Some(named) = given.currency(field)?
+        && Some(named) != plan
+    {
+        let plan = plan.map_or_else(|| "missing".to_owned(), |plan| plan.to_string());
+        let reason = format!("{named} is not the currencyCode of the plan, which is {plan}");
+        return Err(ApiError::invalid(format!("{field}.currencyCode"), reason));
+    }
+    given.amount(field)
+}
+
+fn billing_period(word: Option<&str>) -> Result<bool, ApiError> {
+    match word {
+        None | Some("BILLING_PERIOD_UNSPECIFIED") => Ok(false),
+        Some("MONTHLY") => Ok(true),
+        Some("WEEKLY") => {
+            Err(ApiError::invalid("billingPeriod", "WEEKLY is not supported here, MONTHLY is"))
+        }
+        Some(other) => {
+            Err(ApiError::invalid("billingPeriod", format!("{other:?} is not a billing period")))
+        }
+    }
+}
+
+fn funding_model(word: Option<String>) -> Result<Option<String>, ApiError> {
+    match word.as_deref() {
+        None | Some("PAYMENT_FUNDING_MODEL_UNSPECIFIED") => Ok(None),
+        Some("PREPAID" | "POSTPAID") => Ok(word),
+        Some(other) => {
+            let reason = format!("{other:?} is not a payment funding model");
+            Err(ApiError::invalid("paymentFundingModel", reason))
+        }
+    }
+}
+
+fn pricing_type(word: Option<&str>) -> Result<Option<PricingType>, ApiError> {
+    let field = "consumptionPricingType";
+    match word {
+        None | Some("CONSUMPTION_PRICING_TYPE_UNSPECIFIED") => Ok(None),
+        Some("FIXED_PER_UNIT") => Ok(Some(PricingType::FixedPerUnit)),
+        Some("BANDED") => Ok(Some(PricingType::Banded)),
+        Some(known @ ("TIERED" | "STAIRSTEP")) => {
+            let reason = format!("{known} is not supported here, FIXED_PER_UNIT and BANDED are");
+            Err(ApiError::invalid(field, reason))
+        }
+        Some(other) => {
+            Err(ApiError::invalid(field, format!("{other:?} is not a consumption pricing type")))
+        }
+    }
+}
+
+fn state(word: Option<&str>) -> Result<PlanState, ApiError> {
+    match word {
+        Some("DRAFT") => Ok(PlanState::Draft),
+        Some("PUBLISHED") => Ok(PlanState::Published),
+        None | Some("STATE_UNSPECIFIED") => {
+            Err(ApiError::invalid("state", "is required: DRAFT or PUBLISHED"))
+        }
+        Some(other) => {
+            Err(ApiError::invalid("state", format!("{other:?} is neither DRAFT nor PUBLISHED")))
+        }
+    }
+}
+
+// === impl PlanShape ===
+
+impl PlanShape {
+    pub(crate) fn of(product: &str, plan: &Plan) -> PlanShape {
+        let terms = &plan.terms;
+        let money = |amount: Money| terms.currency.map(|code| MoneyShape::of(amount, code));
+        let rate = |band: &PriceBand| RateShape {
+            start: band.start.map(|start| start.to_string()),
+            end: band.end.map(|end| end.to_string()),
+            fee: money(band.fee),
+        };
+        PlanShape {
+            name: plan.id.to_string(),
+            apiproduct: product.to_owned(),
+            display_name: terms.display_name.clone(),
+            description: terms.description.clone(),
+            billing_period: terms.is_monthly.then_some("MONTHLY"),
+            payment_funding_model: terms.payment_funding_model.clone(),
+            currency_code: terms.currency.map(|code| code.to_string()),
+            setup_fee: terms.setup_fee.and_then(money),
+            consumption_pricing_type: terms.pricing.map(|pricing| match pricing {
+                PricingType::FixedPerUnit => "FIXED_PER_UNIT",
+                PricingType::Banded => "BANDED",
+            }),
+            consumption_pricing_rates: terms.bands.iter().map(rate).collect(),
+            state: state_word(terms.state),
+            start_time: terms.start.map(millis),
+            end_time: terms.end.map(millis),
+            created_at: millis(plan.created_at),
+            last_modified_at: millis(plan.modified_at),
+        }
+    }
+}
+
+/// The word of a state.
+pub(crate) fn state_word(state: PlanState) -> &'static str {
+    match state {
+        PlanState::Draft => "DRAFT",
+        PlanState::Published => "PUBLISHED",
+    }
+}
