@@ -99,7 +99,8 @@ impl Outcome {
         Self::Aborted,
     ];
 
-    const fn label(self) -> &'static str {
+    /// Its name in metrics and spans.
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Charged => "charged",
             Self::Uncharged => "uncharged",

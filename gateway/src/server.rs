@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::client::Permit;
 pub(crate) use self::client::{Client, ClientIo, LocalExecutor};
+pub(crate) use self::stall::Stall;
 pub use self::tls::TlsError;
 use self::worker::Worker;
 use crate::admission::Admission;
@@ -31,6 +32,7 @@ mod client;
 mod client_io;
 mod connection;
 mod head_guard;
+mod stall;
 mod tls;
 mod watch_list;
 mod worker;

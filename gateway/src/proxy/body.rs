@@ -17,6 +17,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::call::Call;
+use crate::server::Stall;
 use crate::upstream::Lease;
 
 /// How a request's body stands.
@@ -67,6 +68,8 @@ struct Stream {
     lease: Option<Lease>,
     idle: Idle,
     deadline: Option<Instant>,
+    /// The HTTP/2 stream that it goes out on.
+    stall: Option<Rc<Stall>>,
     /// Counted when it is dropped.
     _call: Call,
 }
@@ -184,8 +187,14 @@ impl ResponseBody {
         deadline: Option<Instant>,
         call: Call,
     ) -> Self {
-        let mut stream =
-            Stream { body, lease: Some(lease), idle: Idle::new(idle), deadline, _call: call };
+        let mut stream = Stream {
+            body,
+            lease: Some(lease),
+            idle: Idle::new(idle),
+            deadline,
+            stall: Stall::current(),
+            _call: call,
+        };
         if stream.body.is_end_stream() {
             stream.give_back();
         }
@@ -232,9 +241,15 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(stall) = &self.stall {
+            stall.asked();
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.disarm();
+                if let Some(stall) = &self.stall {
+                    stall.handed_out();
+                }
                 if self.body.is_end_stream() {
                     self.give_back();
                 } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {

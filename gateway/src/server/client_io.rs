@@ -62,7 +62,7 @@ struct Linger {
 // === impl ClientIo ===
 
 impl ClientIo {
-    /// Wraps a stream whose first bytes tell the protocol, and reads as many of them as that takes.
+    /// Wraps a stream. Where ALPN has not told the protocol, its first bytes do; as many of them are read as that takes.
     ///
     /// # Errors
     /// Those of the stream, and an end of it.
@@ -73,6 +73,9 @@ impl ClientIo {
         let mut prefix = [0; HTTP2_PREFACE.len()];
         let mut end = 0;
         let protocol = loop {
+            if let Some(agreed) = stream.agreed() {
+                break agreed;
+            }
             let read = stream.read(&mut prefix[end..]).await?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -195,6 +198,20 @@ impl AsyncWrite for ClientIo {
 }
 
 // === impl ClientStream ===
+
+impl ClientStream {
+    /// The protocol that ALPN agreed on.
+    fn agreed(&self) -> Option<Protocol> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Some(Protocol::Http2),
+                Some(_) => Some(Protocol::Http1),
+                None => None,
+            },
+        }
+    }
+}
 
 impl AsyncRead for ClientStream {
     fn poll_read(

@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
@@ -17,22 +18,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::TlsAcceptor;
 
 use super::Dealt;
-use super::client::{Client, ClientIo, LocalExecutor};
+use super::client::{Client, ClientIo};
 use super::client_io::{ClientStream, Protocol};
+use super::stall::StreamExecutor;
 use super::watch_list::{Finish, Finishing, Registry, Watched};
 use crate::admission::Admission;
 use crate::config::Limits;
 use crate::proxy::{self, Core, ResponseBody};
 
 /// How often an HTTP/2 client is asked whether it still lives, and how long it may take to say so.
-const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(20);
-const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How hyper serves connections here.
 #[derive(Debug)]
 pub(crate) struct Servers {
     http1: http1::Builder,
-    http2: http2::Builder<LocalExecutor>,
+    http2: http2::Builder<StreamExecutor>,
 }
 
 // === impl Servers ===
@@ -46,7 +48,8 @@ impl Servers {
             .header_read_timeout(None)
             .max_header_size(limits.head_bytes_max)
             .max_buf_size(limits.head_bytes_max.max(64 * 1024));
-        let mut http2 = http2::Builder::new(LocalExecutor);
+        let idle = Duration::from_millis(limits.client_idle_timeout_ms);
+        let mut http2 = http2::Builder::new(StreamExecutor { idle });
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_max)
@@ -148,7 +151,7 @@ where
     }
 }
 
-impl<S> Finish for http2::Connection<TokioIo<ClientIo>, S, LocalExecutor>
+impl<S> Finish for http2::Connection<TokioIo<ClientIo>, S, StreamExecutor>
 where
     S: HttpService<Incoming, ResBody = ResponseBody>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,

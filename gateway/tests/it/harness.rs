@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use opentelemetry::global::BoxedTracer;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -113,6 +114,15 @@ impl Gateway {
         limits: Limits,
         tls: Option<ListenerTls>,
     ) -> Self {
+        Self::traced(proxies, limits, tls, None).await
+    }
+
+    pub(crate) async fn traced(
+        proxies: Vec<Proxy>,
+        limits: Limits,
+        tls: Option<ListenerTls>,
+        tracer: Option<Arc<BoxedTracer>>,
+    ) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = BoundListener::bind(&Listener { address, tls }).unwrap();
         let address = listener.address().unwrap();
@@ -131,7 +141,7 @@ impl Gateway {
             proxies,
             admission: Arc::clone(&admission),
             registry: registry.clone(),
-            tracer: None,
+            tracer,
         };
         let (shutdown, down) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {

@@ -302,3 +302,28 @@ async fn an_upstream_that_refuses_a_stream_is_502() {
     assert_eq!(client.got("/", &["x-api-key: good"]).await.status(), 502);
     assert_eq!(gateway.ended(1).await, [Ended::Released]);
 }
+
+#[tokio::test]
+async fn a_stream_whose_client_takes_nothing_is_reset_and_the_connection_lives() {
+    let upstream = Upstream::scripted(|mut stream, told| async move {
+        use tokio::io::AsyncWriteExt;
+        let request = stream.request().await.unwrap();
+        if request.starts_with("GET /small") {
+            return stream.send(&ok("small")).await;
+        }
+        stream.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await;
+        let block = vec![b'a'; 64 * 1024];
+        while stream.stream.write_all(&block).await.is_ok() {}
+        told.send("given up".into()).unwrap();
+    })
+    .await;
+    let limits = Limits { client_idle_timeout_ms: 100, ..Limits::default() };
+    let mut upstream = upstream;
+    let gateway = Gateway::with(vec![open_proxy(upstream.address)], limits, None).await;
+    let mut client = h2c(gateway.address).await;
+    let stuck = get(&mut client, format!("http://{}/large", gateway.address), &[]).await;
+    assert_eq!(upstream.request().await, "given up");
+    let small = get(&mut client, format!("http://{}/small", gateway.address), &[]).await;
+    assert_eq!(small.into_body().collect().await.unwrap().to_bytes(), "small");
+    assert!(stuck.into_body().collect().await.is_err(), "the stream was reset");
+}
