@@ -19,7 +19,10 @@
 
 use std::sync::Arc;
 
-use crate::documents::DocumentStore;
+use tollgate_metering::UnixMillis;
+
+use crate::documents::{DocumentChange, DocumentStore};
+use crate::error::LedgerError;
 use crate::ledger::Ledger;
 
 pub mod apps;
@@ -68,6 +71,14 @@ impl Catalogue {
     #[must_use]
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.ledger
+    }
+
+    /// The log of the catalogue's changes from `since` on; see [`DocumentStore::changes`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn changes(&self, since: UnixMillis) -> Result<Vec<DocumentChange>, LedgerError> {
+        self.documents.changes(since).await
     }
 }
 
