@@ -1,0 +1,101 @@
+//! Follows the log of the catalogue's changes and tells every stream what to forget.
+//!
+//! Lines may appear late or twice, by as much as writers' clocks differ, so the log is read with
+//! an overlap and ids are compared.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_ledger_store::LedgerError;
+use tollgate_ledger_store::catalogue::Forget;
+use tollgate_metering::UnixMillis;
+use uuid::Uuid;
+
+use crate::changes::Changes;
+use crate::node::Node;
+use crate::refusal::chain;
+
+/// A line appears at most so late: clocks of nodes that serve differ by up to a minute each.
+const OVERLAP: Duration = Duration::from_secs(180);
+
+/// Most lines that are remembered as told; beyond it, everything is forgotten instead.
+const SEEN_MAX: usize = 100_000;
+
+/// A log that was not read for this long may have lost lines: everything is forgotten.
+const GAP_MAX: Duration = Duration::from_secs(1_800);
+
+/// What was told of the log.
+#[derive(Default)]
+struct Log {
+    seen: HashMap<Uuid, UnixMillis>,
+    order: VecDeque<(UnixMillis, Uuid)>,
+    read_at: Option<UnixMillis>,
+}
+
+/// Follows the log until it is dropped.
+pub(crate) async fn follow(node: Arc<Node>, changes: Changes) {
+    let mut log = Log::default();
+    loop {
+        if let Err(error) = look(&node, &mut log).await {
+            tracing::warn!(error = chain(&error), "log of changes was not read");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(node.settings.catalogue_interval) => {}
+            () = changes.catalogue() => {}
+        }
+    }
+}
+
+async fn look(node: &Node, log: &mut Log) -> Result<(), LedgerError> {
+    let now = node.now();
+    let is_first = log.read_at.is_none();
+    let lines = node.catalogue.changes(now.minus(OVERLAP)).await?;
+    let has_gap = log.read_at.is_some_and(|at| now.since(at) > OVERLAP.min(GAP_MAX));
+    log.read_at = Some(now);
+    let new: Vec<_> = lines.into_iter().filter(|line| log.note(line.id, line.at)).collect();
+    log.drop_old(now);
+    // Before the first look no stream was open that could have resolved anything.
+    if is_first {
+        return Ok(());
+    }
+    if has_gap || log.seen.len() > SEEN_MAX {
+        tell(node, Forget::Everything);
+        return Ok(());
+    }
+    for forget in new.iter().filter_map(Forget::of) {
+        tell(node, forget);
+    }
+    Ok(())
+}
+
+fn tell(node: &Node, forget: Forget) {
+    tracing::debug!(?forget, "catalogue changed");
+    // Without streams there is nobody to tell.
+    let _ = node.forgets.send(forget);
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Whether the line is new.
+    fn note(&mut self, id: Uuid, at: UnixMillis) -> bool {
+        let is_new = self.seen.insert(id, at).is_none();
+        if is_new {
+            self.order.push_back((at, id));
+        }
+        is_new
+    }
+
+    /// Forgets lines that no read shows any more.
+    fn drop_old(&mut self, now: UnixMillis) {
+        let oldest = now.minus(OVERLAP * 2);
+        self.order.retain(|(at, id)| {
+            let is_kept = *at >= oldest;
+            if !is_kept {
+                self.seen.remove(id);
+            }
+            is_kept
+        });
+    }
+}

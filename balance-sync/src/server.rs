@@ -1,0 +1,93 @@
+//! The listener: three services, health, reflection, TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tollgate_proto::v1::balances_server::BalancesServer;
+use tollgate_proto::v1::resolve_server::ResolveServer;
+use tollgate_proto::v1::sync_server::SyncServer;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::RunError;
+use crate::node::Node;
+use crate::service::Services;
+use crate::settings::{MESSAGE_BYTES_MAX, Tls};
+use crate::standing::Standing;
+
+/// A connection that says nothing is asked whether it lives, and closed where it does not answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Calls open at once on one connection.
+const CALLS_MAX: u32 = 1_024;
+
+/// Serves until `ended`, then lets open calls finish.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    node: Arc<Node>,
+    ended: CancellationToken,
+) -> Result<(), RunError> {
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(CALLS_MAX);
+    if let Some(tls) = &node.settings.tls {
+        server =
+            server.tls_config(tls_config(tls, node.settings.access.certificate_role.is_some()))?;
+    }
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reporting = tokio::spawn(report_health(reporter, Arc::clone(&node)));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tollgate_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let services = Services(node);
+    let sync = SyncServer::new(services.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let served = server
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(sync)
+        .add_service(ResolveServer::new(services.clone()))
+        .add_service(BalancesServer::new(services))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            ended.cancelled_owned(),
+        )
+        .await;
+    reporting.abort();
+    Ok(served?)
+}
+
+/// A client without certificate may still come with a token, unless certificates are the only way.
+fn tls_config(tls: &Tls, has_role: bool) -> ServerTlsConfig {
+    let identity = Identity::from_pem(&tls.certificate, &tls.key);
+    let config = ServerTlsConfig::new().identity(identity);
+    match &tls.client_ca {
+        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)).client_auth_optional(has_role),
+        None => config,
+    }
+}
+
+async fn report_health(reporter: HealthReporter, node: Arc<Node>) {
+    let mut standing = node.standing.subscribe();
+    loop {
+        let now = *standing.borrow_and_update();
+        let status = match now {
+            Standing::Serving { .. } => ServingStatus::Serving,
+            Standing::Starting | Standing::ClockOff { .. } | Standing::Draining => {
+                ServingStatus::NotServing
+            }
+        };
+        for service in ["", "tollgate.v1.Sync", "tollgate.v1.Resolve", "tollgate.v1.Balances"] {
+            reporter.set_service_status(service, status).await;
+        }
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! One shard: the actor that owns the machines of some wallets.
+//!
+//! It takes commands of streams and services from a bounded queue, looks at every tick what has to
+//! be written, read and told, and starts that as tasks whose outcomes come back to it. So a wallet
+//! is touched by one task only, nothing is locked, and a ledger that does not answer holds up
+//! nothing but its own outcomes. When the ledger is away, reports are taken and snapshots told
+//! from memory; nothing is called durable; what is dirty is tried again at each persist interval.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tollgate_metering::node::need::{Bounds, Burn};
+use tollgate_metering::node::{NodeWallet, Part, StreamId, StreamMark};
+use tollgate_metering::protocol::OwnIncarnations;
+use tollgate_metering::{Header, Incarnation, Money, WalletId};
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::settings::{READS_MAX, WALLETS_MAX};
+
+mod gauges;
+mod reads;
+mod sink;
+mod tell;
+mod writes;
+
+pub(crate) use gauges::{Gauges, ShardGauges};
+pub(crate) use sink::{Settled, Sink, Told};
+
+/// A wallet that nobody uses is forgotten after this.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How long after a report a wallet counts as in use, and after another node's as shared.
+const USE_MEMORY: Duration = Duration::from_secs(30);
+
+/// A ledger that failed is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// What a shard is told.
+pub(crate) enum Command {
+    /// A stream opens; it is told through the sink.
+    Open { stream: StreamId, own: Arc<OwnIncarnations>, sink: Sink },
+    /// The stream's gateway counts others itself now.
+    Own { stream: StreamId, own: Arc<OwnIncarnations> },
+    /// A report, as far as it is about this shard's wallets: every shard hears of every report.
+    Report {
+        stream: StreamId,
+        mark: StreamMark,
+        parts: Vec<(WalletId, Part)>,
+        ended: Option<Incarnation>,
+    },
+    /// The stream wants to be told of wallets.
+    Subscribe { stream: StreamId, wallets: Vec<WalletId> },
+    /// It no longer does.
+    Unsubscribe { stream: StreamId, wallets: Vec<WalletId> },
+    /// The stream ended.
+    Close { stream: StreamId },
+    /// The wallet's account changed: read it now.
+    Changed { wallet: WalletId },
+    /// What is the wallet worth? By a read that begins now, or (`is_peek`) from memory.
+    Ask { wallet: WalletId, is_peek: bool, answer: oneshot::Sender<Result<Worth, Refusal>> },
+    /// The ledger is another one: forget everything.
+    Forget,
+    /// Persist everything, then answer.
+    Drain { answer: oneshot::Sender<()> },
+}
+
+/// What a wallet is worth.
+#[derive(Clone, Debug)]
+pub(crate) struct Worth {
+    pub(crate) header: Header,
+    pub(crate) balance: Money,
+    pub(crate) held: Money,
+}
+
+/// One wallet, and when it is due.
+struct Entry {
+    machine: NodeWallet,
+    burn: Burn,
+    persist_at: Duration,
+    read_at: Duration,
+    is_reading: bool,
+    /// Somebody waits for a read that begins after now.
+    is_read_wanted: bool,
+    in_use_until: Duration,
+    last_used: Duration,
+    /// Wait for the next read to begin, and for the one under way to end.
+    asking: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
+    asked: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
+    overdraft: Money,
+}
+
+/// One stream, as far as this shard is concerned.
+struct Stream {
+    mark: StreamMark,
+    own: Arc<OwnIncarnations>,
+    sink: Sink,
+    wallets: HashSet<WalletId>,
+}
+
+/// The actor.
+pub(crate) struct Shard {
+    node: Arc<Node>,
+    index: usize,
+    wallets: HashMap<WalletId, Entry>,
+    streams: BTreeMap<StreamId, Stream>,
+    tasks: JoinSet<Done>,
+    reads: usize,
+    batches: usize,
+    /// Wallets whose subscribers may have to be told.
+    stale: HashSet<WalletId>,
+    /// Wallets with something that the ledger does not hold.
+    dirty: HashSet<WalletId>,
+    usage_at: Duration,
+    is_writing_usage: bool,
+    retry_at: Duration,
+    draining: Vec<oneshot::Sender<()>>,
+    gauges: ShardGauges,
+    gauges_at: Duration,
+    /// Counts ledgers: outcomes of work on an older one are thrown away.
+    era: u64,
+}
+
+/// The outcome of a task.
+enum Done {
+    Read(u64, Box<reads::ReadDone>),
+    Written(u64, writes::Written),
+    Usage(u64, writes::UsageWritten),
+}
+
+// === impl Shard ===
+
+impl Shard {
+    pub(crate) fn new(node: Arc<Node>, index: usize) -> Shard {
+        Shard {
+            node,
+            index,
+            wallets: HashMap::new(),
+            streams: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            reads: 0,
+            batches: 0,
+            stale: HashSet::new(),
+            dirty: HashSet::new(),
+            usage_at: Duration::ZERO,
+            is_writing_usage: false,
+            retry_at: Duration::ZERO,
+            draining: Vec::new(),
+            gauges: ShardGauges::default(),
+            gauges_at: Duration::ZERO,
+            era: 0,
+        }
+    }
+
+    /// Runs until all senders of commands are gone.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut ticks = tokio::time::interval(self.node.settings.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.take(command),
+                    None => return,
+                },
+                _ = ticks.tick() => self.tick(),
+                Some(done) = self.tasks.join_next() => match done {
+                    Ok(Done::Read(era, done)) => self.end_read(era, *done),
+                    Ok(Done::Written(era, done)) => self.end_write(era, done),
+                    Ok(Done::Usage(era, done)) => self.end_usage(era, done),
+                    Err(error) => {
+                        // A panic in a task is a bug whose wallet stays marked as busy; the
+                        // process ends rather than leave money unwritten for ever.
+                        tracing::error!(%error, "a ledger task died");
+                        std::process::abort();
+                    }
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        let (now, wall) = (self.node.clock.monotonic(), self.node.now());
+        match command {
+            Command::Open { stream, own, sink } => {
+                let mark = StreamMark::default();
+                let wallets = HashSet::new();
+                self.streams.insert(stream, Stream { mark, own, sink, wallets });
+            }
+            Command::Own { stream, own } => self.set_own(stream, own),
+            Command::Report { stream, mark, parts, ended } => {
+                self.report(stream, mark, &parts, ended);
+            }
+            Command::Subscribe { stream, wallets } => self.subscribe(stream, wallets),
+            Command::Unsubscribe { stream, wallets } => {
+                for wallet in wallets {
+                    if let Some(open) = self.streams.get_mut(&stream) {
+                        open.wallets.remove(&wallet);
+                    }
+                    if let Some(entry) = self.wallets.get_mut(&wallet) {
+                        entry.machine.unsubscribe(stream, wall);
+                        entry.last_used = now;
+                    }
+                }
+            }
+            Command::Close { stream } => {
+                let subscribed = self.streams.remove(&stream).map(|open| open.wallets);
+                for wallet in subscribed.iter().flatten().chain(&self.dirty) {
+                    if let Some(entry) = self.wallets.get_mut(wallet) {
+                        entry.machine.end_stream(stream, wall);
+                        entry.last_used = now;
+                    }
+                }
+            }
+            Command::Changed { wallet } => {
+                if let Some(entry) = self.wallets.get_mut(&wallet) {
+                    entry.is_read_wanted = true;
+                    self.start_read(wallet);
+                }
+            }
+            Command::Ask { wallet, is_peek, answer } => self.ask(wallet, is_peek, answer),
+            Command::Forget => self.forget(),
+            Command::Drain { answer } => {
+                self.draining.push(answer);
+                self.tick();
+            }
+        }
+    }
+
+    fn set_own(&mut self, stream: StreamId, own: Arc<OwnIncarnations>) {
+        let Some(open) = self.streams.get_mut(&stream) else { return };
+        for wallet in &open.wallets {
+            if let Some(entry) = self.wallets.get_mut(wallet) {
+                entry.machine.set_own(stream, &own);
+                self.stale.insert(*wallet);
+            }
+        }
+        open.own = own;
+    }
+
+    fn report(
+        &mut self,
+        stream: StreamId,
+        mark: StreamMark,
+        parts: &[(WalletId, Part)],
+        ended: Option<Incarnation>,
+    ) {
+        let (now, wall) = (self.node.clock.monotonic(), self.node.now());
+        let Some(open) = self.streams.get_mut(&stream) else { return };
+        open.mark = mark;
+        for (wallet, part) in parts {
+            let entry = self.wallets.entry(*wallet).or_insert_with(|| Entry::new(*wallet, now));
+            entry.machine.report(stream, mark.arrival, part, wall);
+            entry.in_use_until = now + USE_MEMORY;
+            entry.last_used = now;
+            entry.is_read_wanted |= entry.machine.account().is_none();
+            if entry.machine.unsettled(stream).is_some() {
+                self.dirty.insert(*wallet);
+            }
+            self.stale.insert(*wallet);
+        }
+        if let Some(incarnation) = ended {
+            for (wallet, entry) in &mut self.wallets {
+                entry.machine.end_incarnation(incarnation, mark.seq, wall);
+                self.stale.insert(*wallet);
+            }
+        }
+    }
+
+    fn subscribe(&mut self, stream: StreamId, wallets: Vec<WalletId>) {
+        let now = self.node.clock.monotonic();
+        for wallet in wallets {
+            if self.wallets.len() >= WALLETS_MAX && !self.wallets.contains_key(&wallet) {
+                self.forget_idle(now, Duration::ZERO);
+                if self.wallets.len() >= WALLETS_MAX
+                    && let Some(open) = self.streams.get(&stream)
+                {
+                    open.sink.end(Refusal::TooMany { what: "wallets", cap: WALLETS_MAX });
+                    return;
+                }
+            }
+            let Some(open) = self.streams.get_mut(&stream) else { return };
+            open.wallets.insert(wallet);
+            let entry = self.wallets.entry(wallet).or_insert_with(|| Entry::new(wallet, now));
+            entry.machine.subscribe(stream, Arc::clone(&open.own));
+            entry.is_read_wanted = true;
+            entry.last_used = now;
+            // What is known is told at once; its age follows with the read.
+            self.tell(wallet);
+            self.start_read(wallet);
+        }
+    }
+
+    fn ask(
+        &mut self,
+        wallet: WalletId,
+        is_peek: bool,
+        answer: oneshot::Sender<Result<Worth, Refusal>>,
+    ) {
+        let now = self.node.clock.monotonic();
+        let entry = self.wallets.entry(wallet).or_insert_with(|| Entry::new(wallet, now));
+        entry.last_used = now;
+        if is_peek && entry.machine.account().is_some() {
+            let worth = entry.worth(&self.node);
+            // Who asked may have gone away meanwhile.
+            let _ = answer.send(worth);
+            return;
+        }
+        entry.asking.push(answer);
+        entry.is_read_wanted = true;
+        self.start_read(wallet);
+    }
+
+    fn forget(&mut self) {
+        self.era += 1;
+        for entry in self.wallets.values_mut() {
+            entry.answer_all(|| Err(Refusal::Draining));
+        }
+        self.wallets.clear();
+        self.dirty.clear();
+        self.stale.clear();
+        self.reads = 0;
+        self.batches = 0;
+        self.is_writing_usage = false;
+        self.streams.values_mut().for_each(|open| open.wallets.clear());
+    }
+
+    fn tick(&mut self) {
+        let now = self.node.clock.monotonic();
+        self.start_writes(now);
+        self.start_usage(now);
+        self.start_due_reads(now);
+        self.settle();
+        self.tell_stale();
+        self.forget_idle(now, IDLE_MAX);
+        self.gauge(now);
+        self.end_drain();
+    }
+
+    fn start_due_reads(&mut self, now: Duration) {
+        let streams = &self.streams;
+        let latest = |stream| streams.get(&stream).map(|open| open.mark).unwrap_or_default();
+        let is_due = |entry: &Entry| {
+            entry.is_read_wanted
+                || (entry.machine.is_subscribed()
+                    && (entry.read_at <= now || entry.machine.has_unanswered(latest)))
+        };
+        let is_free = |entry: &Entry| !entry.is_reading;
+        let due = self.wallets.iter().filter(|(_, entry)| is_free(entry) && is_due(entry));
+        let room = READS_MAX.saturating_sub(self.reads);
+        let mut due: Vec<(Duration, WalletId)> =
+            due.map(|(wallet, entry)| (entry.read_at, *wallet)).collect();
+        due.sort_unstable();
+        for (_, wallet) in due.into_iter().take(room) {
+            self.start_read(wallet);
+        }
+    }
+
+    fn forget_idle(&mut self, now: Duration, after: Duration) {
+        let is_idle = |entry: &Entry| {
+            entry.machine.is_idle()
+                && !entry.is_reading
+                && entry.asking.is_empty()
+                && now.saturating_sub(entry.last_used) >= after
+        };
+        let before = self.wallets.len();
+        let (stale, dirty) = (&mut self.stale, &mut self.dirty);
+        self.wallets.retain(|wallet, entry| {
+            let is_kept = !is_idle(entry);
+            if !is_kept {
+                stale.remove(wallet);
+                dirty.remove(wallet);
+            }
+            is_kept
+        });
+        if before != self.wallets.len() {
+            tracing::debug!(forgotten = before - self.wallets.len(), "forgot idle wallets");
+        }
+    }
+
+    fn end_drain(&mut self) {
+        let is_busy = self.batches > 0 || self.is_writing_usage;
+        let has_more = || {
+            let mut entries = self.wallets.values();
+            entries.any(|entry| entry.machine.dirty_count() > 0)
+        };
+        if !self.draining.is_empty() && !is_busy && !has_more() {
+            self.settle();
+            for answer in self.draining.drain(..) {
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    /// How often this wallet is persisted and read, now that it is worth what it is.
+    fn bounds(&self) -> Bounds {
+        let settings = &self.node.settings;
+        Bounds { fastest: settings.tick, slowest: settings.persist_interval }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn new(wallet: WalletId, now: Duration) -> Entry {
+        Entry {
+            machine: NodeWallet::new(wallet),
+            burn: Burn::default(),
+            persist_at: now,
+            read_at: now,
+            is_reading: false,
+            is_read_wanted: false,
+            in_use_until: Duration::ZERO,
+            last_used: now,
+            asking: Vec::new(),
+            asked: Vec::new(),
+            overdraft: Money::ZERO,
+        }
+    }
+
+    fn worth(&self, node: &Node) -> Result<Worth, Refusal> {
+        let account = self.machine.account().ok_or(Refusal::Missing("wallet"))?;
+        let balance = node.prices.with(|rates| account.balance(self.machine.registers(), rates))?;
+        let held = self.machine.held(node.now(), node.settings.hold_life)?;
+        Ok(Worth { header: account.header.clone(), balance, held })
+    }
+
+    fn is_shared(&self, now: Duration) -> bool {
+        let foreign = self.machine.last_foreign_change();
+        foreign.is_some_and(|at| now.saturating_sub(at) < USE_MEMORY)
+    }
+
+    fn answer_all(&mut self, answer: impl Fn() -> Result<Worth, Refusal>) {
+        for waiting in self.asked.drain(..).chain(self.asking.drain(..)) {
+            let _ = waiting.send(answer());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One node or two, with real sockets and a real SQLite ledger, against a raw client.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod catalogue;
+mod gateway;
+mod ground;
+mod ledger;
+mod streams;
+mod wrong_clock;

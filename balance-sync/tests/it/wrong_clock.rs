@@ -1,0 +1,48 @@
+//! A node whose clock is wrong does not serve; one that meets a restored ledger starts over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_proto::v1;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use uuid::Uuid;
+
+use crate::gateway::{Gateway, channel, client, register_of};
+use crate::ground::{Ground, TestNode, eventually, money};
+use crate::ledger::SetClock;
+
+async fn health(node: &TestNode) -> ServingStatus {
+    let mut client = HealthClient::new(channel(node).await);
+    let request = HealthCheckRequest { service: "tollgate.v1.Sync".to_owned() };
+    client.check(request).await.unwrap().into_inner().status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_clock_is_wrong_takes_no_reports_and_registers_nobody() {
+    let mut ground = Ground::with_ten().await;
+    // The ledger keeps its own clock.
+    let clock = Arc::new(SetClock::new());
+    ground.clock = Arc::clone(&clock);
+    let node = ground.node().await;
+    assert_eq!(health(&node).await, ServingStatus::Serving);
+    let mut gateway = Gateway::connect(&node).await;
+    clock.set_forward(Duration::from_secs(61));
+    eventually("the node sees that its clock is wrong", || async { !node.standing.is_serving() })
+        .await;
+    eventually("its health says so", || async { health(&node).await == ServingStatus::NotServing })
+        .await;
+    assert!(node.metric("tollgate_sync_clock_offset_seconds", "") > 60.0);
+    gateway.report(vec![register_of(ground.meter(), "1")]).await;
+    assert_eq!(gateway.refused().await, v1::RefusedReason::NotServing);
+    let request = v1::RegisterRequest {
+        incarnation_id: Uuid::new_v4().as_bytes().to_vec(),
+        gateway: "gateway".to_owned(),
+    };
+    let status = client(&node).await.register(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("clock"), "{status}");
+    assert_eq!(ground.balance().await, money("10"));
+}
