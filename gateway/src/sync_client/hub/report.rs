@@ -1,0 +1,139 @@
+//! Reports what changed, each interval, to the nodes of the wallets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_metering::protocol::{Report, ReportedRegister};
+use tollgate_metering::wallet::Life;
+use tollgate_metering::{Meter, Money, Units, WalletId};
+use tollgate_proto::report_to_wire;
+use tollgate_proto::v1::gateway_message::Message as ToNode;
+
+use super::Hub;
+use crate::spend_file::{Spend, SpendFile};
+use crate::sync_client::nodes::{Pending, route};
+use crate::wallet_cache::{Changed, WalletEntry};
+
+/// Registers and holds in one report.
+pub(super) const LINES_MAX: usize = 4_000;
+
+/// What one report will carry.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) registers: Vec<ReportedRegister>,
+    pub(super) slots: Vec<(u32, Spend)>,
+    pub(super) holds: Vec<(WalletId, Money)>,
+    pub(super) wallets: Vec<Arc<WalletEntry>>,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Reports what changed, and says that the gateway lives.
+    pub(super) fn tick(&mut self) {
+        let now = self.now();
+        self.parts.status.tick(now);
+        let mut batches: BTreeMap<(usize, Life), Lines> = BTreeMap::new();
+        let mut homeless = Vec::new();
+        for entry in self.parts.wallets.take_changed() {
+            match entry.node().or_else(|| route(&self.nodes, entry.id)) {
+                Some(node) if self.nodes[node].is_up() => self.collect(node, &entry, &mut batches),
+                _ => homeless.push(entry),
+            }
+        }
+        for ((node, life), lines) in std::mem::take(&mut batches) {
+            let file = Arc::clone(&self.parts.wallets.books.lives.get(life).file);
+            self.send(node, &file, lines, false, now);
+        }
+        homeless.into_iter().for_each(|entry| entry.requeue());
+        self.beat(now);
+        self.report_kept(now);
+        if self.drain.is_some() {
+            self.end_lives();
+        }
+    }
+
+    fn collect(
+        &mut self,
+        node: usize,
+        entry: &Arc<WalletEntry>,
+        batches: &mut BTreeMap<(usize, Life), Lines>,
+    ) {
+        let mut touched: Vec<Life> = Vec::new();
+        entry.take_changes(&mut |changed| match changed {
+            Changed::Register { life, slot, meter, spend } => {
+                let lines = batches.entry((node, life)).or_default();
+                lines.add(slot, meter, spend, false);
+                touched.push(life);
+            }
+            Changed::Held { life, amount } => {
+                batches.entry((node, life)).or_default().holds.push((entry.id, amount));
+                touched.push(life);
+            }
+        });
+        touched.dedup();
+        for life in touched {
+            let Some(lines) = batches.get_mut(&(node, life)) else { continue };
+            lines.wallets.push(Arc::clone(entry));
+            if lines.is_full() {
+                let lines = std::mem::take(lines);
+                let file = Arc::clone(&self.parts.wallets.books.lives.get(life).file);
+                self.send(node, &file, lines, false, self.now());
+            }
+        }
+    }
+
+    /// A report without content to each node, under the newest incarnation: its answer tells the age of what nodes say.
+    fn beat(&mut self, now: Duration) {
+        let Some(life) = self.own.listed.last() else { return };
+        let file = Arc::clone(&self.parts.wallets.books.lives.get(*life).file);
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].is_up() {
+                self.send(node, &file, Lines::default(), false, now);
+            }
+        }
+    }
+
+    /// Sends one report; what the stream does not take is reported again.
+    pub(super) fn send(
+        &mut self,
+        node: usize,
+        file: &Arc<SpendFile>,
+        lines: Lines,
+        is_final: bool,
+        now: Duration,
+    ) {
+        let seq = self.sequence.next(self.parts.clock.unix_us(), now);
+        let Lines { registers, slots, holds, wallets } = lines;
+        let incarnation = file.incarnation();
+        let report = Report { incarnation, seq, registers, holds, is_final };
+        let is_sent = self.nodes[node].send(ToNode::Report(report_to_wire(&report)));
+        let file = Arc::clone(file);
+        let pending = Pending { file, seq, registers: slots, wallets, is_final };
+        if is_sent {
+            self.nodes[node].note(pending, now);
+        } else {
+            self.report_again([pending]);
+        }
+    }
+}
+
+// === impl Lines ===
+
+impl Lines {
+    pub(super) fn add(&mut self, slot: u32, meter: Meter, spend: Spend, is_recovered: bool) {
+        let Spend { units, excess } = spend;
+        self.registers.push(ReportedRegister {
+            meter,
+            units: Units::from_register(units),
+            is_recovered,
+            excess: Units::from_register(excess),
+        });
+        self.slots.push((slot, spend));
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.registers.len() + self.holds.len() >= LINES_MAX
+    }
+}

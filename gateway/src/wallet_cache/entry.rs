@@ -1,0 +1,425 @@
+//! One wallet in memory: the machine, its lock, and where it stands with balance-sync.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tollgate_metering::protocol::Snapshot;
+use tollgate_metering::rating::RatingError;
+use tollgate_metering::wallet::{
+    Hold, HoldError, Life, OwnList, ROTATE_AT, Taken, Tariff, View, Wallet,
+};
+use tollgate_metering::{Meter, Money, Units, WalletId};
+
+use super::Books;
+use crate::incarnation::OwnLife;
+use crate::spend_file::{Spend, SpendFileError};
+
+/// No balance-sync node.
+const NO_NODE: u8 = u8::MAX;
+
+/// A wallet.
+#[derive(Debug)]
+pub(crate) struct WalletEntry {
+    pub(crate) id: WalletId,
+    /// Monotonic seconds of the newest call.
+    used_s: AtomicU32,
+    cell: Mutex<Cell>,
+    books: Arc<Books>,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+struct Cell {
+    wallet: Wallet,
+    feed: Feed,
+    /// The node that it is subscribed at.
+    node: u8,
+    /// It is in the queue of changes.
+    is_changed: bool,
+    /// It has left the map: look it up again.
+    is_evicted: bool,
+    /// An earlier process left units of it that are not durable yet.
+    is_blocked: bool,
+    /// A node said that there is no such wallet.
+    is_absent: bool,
+}
+
+/// How a wallet is kept current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feed {
+    /// Nobody tells about it.
+    Idle,
+    /// It was subscribed and nothing was heard since.
+    Awaited,
+    /// What is heard is all that there is.
+    Live,
+}
+
+/// Why a wallet gave no hold.
+#[derive(Debug)]
+pub(crate) enum NoHold {
+    /// Fetch it and ask again.
+    Unknown,
+    /// There is no such wallet.
+    Absent,
+    /// What is known is too old, and nothing newer comes.
+    Stale,
+    /// It does not cover the call.
+    TooSmall,
+    /// The gateway has no incarnation that takes calls.
+    NotServing,
+    /// The call's units could not be recorded; the error where it is new.
+    Unmetered(Option<SpendFileError>),
+}
+
+/// A hold that gives itself back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct WalletHold {
+    entry: Arc<WalletEntry>,
+    hold: Option<Hold>,
+}
+
+/// One register or sum of holds to report, by incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Units that the ledger is not known to have.
+    Register {
+        /// The incarnation.
+        life: Life,
+        /// Its slot.
+        slot: u32,
+        /// The meter.
+        meter: Meter,
+        /// Its totals.
+        spend: Spend,
+    },
+    /// What is held now.
+    Held {
+        /// The incarnation.
+        life: Life,
+        /// Sum of its open holds.
+        amount: Money,
+    },
+}
+
+// === impl WalletEntry ===
+
+impl WalletEntry {
+    pub(super) fn new(id: WalletId, books: Arc<Books>, is_blocked: bool) -> Self {
+        let cell = Cell {
+            wallet: Wallet::default(),
+            feed: Feed::Idle,
+            node: NO_NODE,
+            is_changed: false,
+            is_evicted: false,
+            is_blocked,
+            is_absent: false,
+        };
+        Self { id, used_s: AtomicU32::new(0), cell: Mutex::new(cell), books }
+    }
+
+    /// Sets aside the price of one unit.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        tariff: &Arc<Tariff>,
+        now: Duration,
+    ) -> Result<WalletHold, NoHold> {
+        self.touch(now);
+        let life = self.books.lives.begin_call().ok_or(NoHold::NotServing)?;
+        let (answer, is_newly_changed) = {
+            let mut cell = self.cell.lock();
+            let answer = self.held(&mut cell, tariff, life, now);
+            let is_newly_changed = answer.is_ok() && cell.change();
+            (answer, is_newly_changed)
+        };
+        if is_newly_changed {
+            self.books.change(self);
+        }
+        match answer {
+            Ok(hold) => Ok(WalletHold { entry: Arc::clone(self), hold: Some(hold) }),
+            Err(refused) => {
+                life.end_call();
+                Err(refused)
+            }
+        }
+    }
+
+    fn held(
+        &self,
+        cell: &mut Cell,
+        tariff: &Arc<Tariff>,
+        life: &OwnLife,
+        now: Duration,
+    ) -> Result<Hold, NoHold> {
+        if cell.is_blocked || cell.is_evicted {
+            return Err(NoHold::Unknown);
+        }
+        let limit = self.books.staleness_limit;
+        let mut answer = cell.wallet.hold(tariff, life.life, now, limit);
+        if answer == Err(HoldError::Unopened) {
+            let slot = life
+                .file
+                .allocate(&tariff.meter(self.id))
+                .map_err(|error| NoHold::Unmetered(Some(error)))?;
+            cell.wallet.open(tariff, life.life, slot);
+            answer = cell.wallet.hold(tariff, life.life, now, limit);
+        }
+        answer.map_err(|error| match error {
+            HoldError::Unknown if cell.is_absent => NoHold::Absent,
+            HoldError::TooOld if cell.feed == Feed::Live => NoHold::Stale,
+            HoldError::Unknown | HoldError::TooOld => NoHold::Unknown,
+            HoldError::TooSmall { .. } => NoHold::TooSmall,
+            HoldError::Unopened | HoldError::Full => NoHold::Unmetered(None),
+        })
+    }
+
+    /// Counts a call's units in the wallet and in the spend file.
+    fn settle(self: &Arc<Self>, hold: Hold, units: Units, excess: Units) {
+        let (life, slot) = (self.books.lives.get(hold.life), hold.slot);
+        let (nanos, is_newly_changed) = {
+            let mut cell = self.cell.lock();
+            let settled = cell.wallet.settle(hold, units);
+            // Stored under the lock: of two totals the greater must be stored last.
+            life.file.store(slot, settled.nanos);
+            if !excess.is_zero() || !settled.beyond.is_zero() {
+                life.file.add_excess(slot, excess.plus(settled.beyond).unwrap_or(Units::MAX));
+            }
+            (settled.nanos, cell.change())
+        };
+        life.end_call();
+        if is_newly_changed {
+            self.books.change(self);
+        }
+        if nanos > ROTATE_AT {
+            self.books.wants_rotation.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn release(self: &Arc<Self>, hold: Hold) {
+        let life = self.books.lives.get(hold.life);
+        let is_newly_changed = {
+            let mut cell = self.cell.lock();
+            cell.wallet.release(hold);
+            cell.change()
+        };
+        life.end_call();
+        if is_newly_changed {
+            self.books.change(self);
+        }
+    }
+
+    /// Reports the wallet again, whether it changed or not.
+    pub(crate) fn mark_changed(self: &Arc<Self>) {
+        let is_newly_changed = self.cell.lock().change();
+        if is_newly_changed {
+            self.books.change(self);
+        }
+    }
+
+    /// Goes back to the queue of changes, out of which it was taken.
+    pub(crate) fn requeue(self: &Arc<Self>) {
+        self.books.change(self);
+    }
+
+    /// What there is to report; the wallet leaves the queue of changes.
+    pub(crate) fn take_changes(&self, take: &mut impl FnMut(Changed)) {
+        let mut cell = self.cell.lock();
+        cell.is_changed = false;
+        let mut told: Option<Life> = None;
+        for (tariff, register) in cell.wallet.registers() {
+            let own = self.books.lives.get(register.life);
+            if !own.file.is_acknowledged(register.slot) {
+                let (life, slot, meter) = (register.life, register.slot, tariff.meter(self.id));
+                let spend = own.file.spend(slot);
+                take(Changed::Register { life, slot, meter, spend });
+            }
+            if told != Some(register.life) {
+                told = Some(register.life);
+                let amount = cell.wallet.held(register.life);
+                take(Changed::Held { life: register.life, amount });
+            }
+        }
+    }
+
+    /// Merges a snapshot; see [`Wallet::snapshot`].
+    pub(crate) fn snapshot(
+        &self,
+        snapshot: &Snapshot,
+        as_of: Option<Duration>,
+        own: OwnList<'_>,
+    ) -> Result<Taken, RatingError> {
+        let mut cell = self.cell.lock();
+        let tariffs = |meter: &Meter| self.books.tariffs.of_meter(meter);
+        let taken = cell.wallet.snapshot(snapshot, as_of, own, &tariffs)?;
+        cell.is_absent = false;
+        if taken != Taken::Ignored && as_of.is_some() {
+            cell.heard();
+        }
+        Ok(taken)
+    }
+
+    /// What is known was confirmed; see [`Wallet::fresh`]. `true` where calls may wait for that.
+    pub(crate) fn fresh(&self, as_of: Duration) -> bool {
+        let mut cell = self.cell.lock();
+        cell.wallet.fresh(as_of);
+        cell.heard()
+    }
+
+    /// Forgets what an older ledger said.
+    pub(crate) fn forget(&self, is_own: &dyn Fn(Life) -> bool) {
+        let mut cell = self.cell.lock();
+        cell.wallet.forget(is_own);
+        if cell.feed == Feed::Live {
+            cell.feed = Feed::Awaited;
+        }
+    }
+
+    /// A node said that there is no such wallet.
+    pub(crate) fn set_absent(&self) {
+        let mut cell = self.cell.lock();
+        cell.is_absent = true;
+        cell.feed = Feed::Idle;
+    }
+
+    pub(super) fn set_blocked(&self, is_blocked: bool) {
+        self.cell.lock().is_blocked = is_blocked;
+    }
+
+    /// Whether the wallet can be asked now, or never: there is nothing to wait for.
+    pub(crate) fn is_answerable(&self, now: Duration) -> bool {
+        let cell = self.cell.lock();
+        let is_young = || {
+            let age = cell.wallet.as_of().map(|as_of| now.saturating_sub(as_of));
+            age.is_some_and(|age| age <= self.books.staleness_limit)
+        };
+        !cell.is_blocked && !cell.is_evicted && (cell.is_absent || is_young())
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.cell.lock().is_blocked
+    }
+
+    /// The node that it is subscribed at.
+    pub(crate) fn node(&self) -> Option<usize> {
+        let node = self.cell.lock().node;
+        (node != NO_NODE).then_some(usize::from(node))
+    }
+
+    /// Notes where it is subscribed now.
+    pub(crate) fn set_node(&self, node: Option<u8>) {
+        let mut cell = self.cell.lock();
+        cell.node = node.unwrap_or(NO_NODE);
+        cell.feed = match (node, cell.feed) {
+            (None, Feed::Live) => Feed::Live,
+            (None, _) => Feed::Idle,
+            (Some(_), Feed::Idle) => Feed::Awaited,
+            (Some(_), feed) => feed,
+        };
+    }
+
+    /// Nobody tells about it from now on.
+    pub(crate) fn set_idle(&self) {
+        let mut cell = self.cell.lock();
+        (cell.node, cell.feed) = (NO_NODE, Feed::Idle);
+    }
+
+    pub(crate) fn feed(&self) -> Feed {
+        self.cell.lock().feed
+    }
+
+    /// What the gateway believes of it.
+    pub(crate) fn view(&self) -> Option<View> {
+        self.cell.lock().wallet.view()
+    }
+
+    pub(crate) fn as_of(&self) -> Option<Duration> {
+        self.cell.lock().wallet.as_of()
+    }
+
+    /// Own units that the ledger is not known to have.
+    pub(crate) fn not_durable(&self) -> Units {
+        let cell = self.cell.lock();
+        cell.wallet.registers().fold(Units::ZERO, |sum, (_, register)| {
+            let known = self.books.lives.get(register.life).file.acknowledged(register.slot);
+            let more = Units::from_register(register.nanos.saturating_sub(known.units));
+            sum.plus(more).unwrap_or(Units::MAX)
+        })
+    }
+
+    /// Whether nothing of it is open, or not durable, or to be reported.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let cell = self.cell.lock();
+        let mut registers = cell.wallet.registers();
+        cell.wallet.open_holds() == 0
+            && !cell.is_changed
+            && registers.all(|(_, register)| {
+                self.books.lives.get(register.life).file.is_acknowledged(register.slot)
+            })
+    }
+
+    /// Monotonic seconds of the newest call.
+    pub(crate) fn used_s(&self) -> u32 {
+        self.used_s.load(Ordering::Relaxed)
+    }
+
+    /// A call asks for it.
+    pub(crate) fn touch(&self, now: Duration) {
+        let now_s = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        if self.used_s.load(Ordering::Relaxed) != now_s {
+            self.used_s.store(now_s, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks it as gone where it may go; see [`super::WalletCache::evict`].
+    pub(super) fn try_evict(&self, used_before_s: u32, is_own: &dyn Fn(Life) -> bool) -> bool {
+        let mut cell = self.cell.lock();
+        let is_unused = cell.feed == Feed::Idle && self.used_s() < used_before_s;
+        if !(cell.is_absent || is_unused) || cell.is_changed || cell.wallet.open_holds() > 0 {
+            return false;
+        }
+        // What an incarnation counted that has left the list is in the ledger, and in the next snapshot.
+        cell.wallet.forget(is_own);
+        let is_empty = cell.wallet.registers().next().is_none();
+        cell.is_evicted = is_empty;
+        is_empty
+    }
+}
+
+// === impl Cell ===
+
+impl Cell {
+    /// Notes a change; `true` where it must be queued.
+    fn change(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_changed, true)
+    }
+
+    /// Notes an answer; `true` where it was awaited.
+    fn heard(&mut self) -> bool {
+        let was_awaited = self.feed == Feed::Awaited;
+        if was_awaited {
+            self.feed = Feed::Live;
+        }
+        was_awaited
+    }
+}
+
+// === impl WalletHold ===
+
+impl WalletHold {
+    /// Turns the hold into units.
+    pub(crate) fn settle(mut self, units: Units, excess: Units) {
+        if let Some(hold) = self.hold.take() {
+            self.entry.settle(hold, units, excess);
+        }
+    }
+}
+
+impl Drop for WalletHold {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            self.entry.release(hold);
+        }
+    }
+}
