@@ -10,6 +10,9 @@ use tollgate_ledger_store::{
     Commit, DocumentStore, Ledger, LedgerError, LedgerMetrics, RegisterCell, SqliteLedger, sqlite,
 };
 
+use tollgate_ledger_store::ledger::UsageWrite;
+use tollgate_metering::Units;
+
 use crate::conformance::{Backend, conformance};
 use crate::fixtures::{
     NOON, TestClock, entry, incarnation, meter, money, opened, read, report, units, write,
@@ -188,6 +191,30 @@ async fn of_a_group_on_a_full_disk_only_what_needs_room_fails() {
     let found = read(&*ledger, account.header.wallet).await;
     assert_eq!(found.registers[&(meter, incarnation)].units(), units("40"));
     assert_eq!(found.account, account);
+}
+
+/// Requests share transactions, but not their failures: one that fails after it has written
+/// something leaves nothing, and the others are taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_fails_half_way_leaves_nothing_and_undoes_nobody() {
+    let backend = Sqlite::fresh().await;
+    let ledger = backend.ledger();
+    let (wallet, by) = (opened(&*ledger).await.header.wallet, incarnation(NOON));
+    let meter = meter(wallet);
+    let row = |minute, units| UsageWrite { meter, incarnation: by, minute, units, seq: 1_000 };
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..40_i64 {
+        let ledger = backend.ledger();
+        let last = if number % 2 == 0 { units("2") } else { Units::MAX };
+        let rows = [row(2 * number, units("1")), row(2 * number + 1, last)];
+        tasks.spawn(async move { (number, ledger.write_usage(&rows).await) });
+    }
+    for (number, outcome) in tasks.join_all().await {
+        assert_eq!(outcome.is_ok(), number % 2 == 0, "{outcome:?}");
+    }
+    let minutes: Vec<i64> =
+        ledger.usage(wallet, 0, 80).await.unwrap().iter().map(|row| row.minute).collect();
+    assert_eq!(minutes, (0..80).filter(|minute| minute % 4 < 2).collect::<Vec<_>>());
 }
 
 /// Another process that holds the write lock for long: a clear error, then all is well again.

@@ -114,6 +114,9 @@ pub(crate) async fn below_the_horizon_nothing_is_read_and_all_is_purged<B: Backe
         report(&*ledger, &[write(meter, incarnation, Live, "5", seq)]).await;
         let hold = HoldWrite { wallet, incarnation, amount: money("1"), seq };
         ledger.write_holds(&[hold]).await.unwrap();
+        let (minute, total) = (NOON.0 / 60_000, units("5"));
+        let usage = UsageWrite { meter, incarnation, minute, units: total, seq };
+        ledger.write_usage(&[usage]).await.unwrap();
         change.cells.insert((meter, incarnation), Cell { folded: units("5"), cut: None });
     }
     change.header.horizon = NOON;
@@ -130,6 +133,11 @@ pub(crate) async fn below_the_horizon_nothing_is_read_and_all_is_purged<B: Backe
     assert_eq!(counted(&before), (vec![at, young], vec![at, young]));
     ledger.purge(wallet, NOON).await.unwrap();
     ledger.purge(wallet, NOON).await.unwrap();
+    let minute = NOON.0 / 60_000;
+    let usage = ledger.usage(wallet, minute, minute + 1).await.unwrap();
+    let mut used: Vec<_> = usage.into_iter().map(|row| row.incarnation).collect();
+    used.sort_unstable();
+    assert_eq!(used, [at, young]);
     let after = read(&*backend.another().await, wallet).await;
     assert_eq!(counted(&after), (vec![at, young], vec![at, young]));
     assert_eq!(after.account, account);
@@ -151,7 +159,7 @@ pub(crate) async fn suspense_rises_and_what_was_counted_keeps_its_first_value<B:
     let multiplied = Suspense { reason: SuspenseReason::Multiplier, ..row_of(fenced, "3") };
     ledger.write_suspense(&[fenced, multiplied]).await.unwrap();
     ledger.write_suspense(&[more]).await.unwrap();
-    ledger.write_suspense(&[Suspense { units: units("11"), ..fenced }]).await.unwrap();
+    ledger.write_suspense(&[Suspense { units: units("11"), ..more }]).await.unwrap();
 
     let mut found = ledger.suspense(wallet).await.unwrap();
     found.sort_by_key(Suspense::key);
