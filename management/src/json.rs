@@ -1,9 +1,14 @@
 //! Reads request bodies: JSON, with the trailing commas of Apigee's own samples.
 //!
 //! One comma before a closing brace or bracket is taken for none; it is blanked, so that lines
-//! and columns of other errors stay right. Everything else that is not JSON is refused.
+//! and columns of other errors stay right. Everything else that is not JSON is refused, and so
+//! are arrays in place of objects, which serde would read field by field.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use crate::error::ApiError;
 
@@ -14,7 +19,59 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::Body("is empty, JSON is expected".to_owned()));
     }
     let strict = without_trailing_commas(body);
-    serde_json::from_slice(&strict).map_err(|error| ApiError::Body(error.to_string()))
+    let read = serde_json::from_slice::<Object<T>>(&strict);
+    read.map(|Object(shape)| shape).map_err(|error| ApiError::Body(error.to_string()))
+}
+
+/// An object in a field, absent or `null`.
+pub(crate) fn object<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<Object<T>>::deserialize(from)?.map(|Object(shape)| shape))
+}
+
+/// A list of objects in a field, absent or `null`.
+pub(crate) fn objects<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let read = Option::<Vec<Object<T>>>::deserialize(from)?;
+    Ok(read.map(|list| list.into_iter().map(|Object(shape)| shape).collect()))
+}
+
+/// A list of objects in a field; absent or `null`, it is empty.
+pub(crate) fn list<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(objects(from)?.unwrap_or_default())
+}
+
+/// A shape that is an object and nothing else.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Object<T>, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// Blanks every comma that follows a value and stands before a closing brace or bracket.
@@ -68,13 +125,14 @@ mod tests {
         };
         check(&[
             ("{\"billingType\": \"POSTPAID\",\n}", Some("{\"billingType\":\"POSTPAID\"}")),
-            ("[1, 2 ,\t]", Some("[1,2]")),
-            ("[[1,],]", Some("[[1]]")),
+            ("{\"a\":[1, 2 ,\t]}", Some("{\"a\":[1,2]}")),
+            ("{\"a\":[[1,],]}", Some("{\"a\":[[1]]}")),
             ("{\"a\":\",}\",}", Some("{\"a\":\",}\"}")),
             ("{\"a\":\"\\\",}\"}", Some("{\"a\":\"\\\",}\"}")),
             ("{,}", None),
-            ("[,]", None),
-            ("[1,,]", None),
+            ("{\"a\":[,]}", None),
+            ("{\"a\":[1,,]}", None),
+            ("[]", None),
             ("{\"a\":,}", None),
             ("{\"a\":1},", None),
             ("{\"a\":1", None),

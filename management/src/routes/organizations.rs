@@ -118,7 +118,9 @@ async fn run(
         return Err(ApiError::NoSuchPath);
     }
     let input: AddonsInput = json::read(body)?;
-    let monetization = input.addons_config.monetization_config.unwrap_or_default();
+    let missing = || ApiError::invalid("addonsConfig.monetizationConfig", "is required");
+    let monetization = input.addons_config.and_then(|addons| addons.monetization_config);
+    let monetization = monetization.ok_or_else(missing)?;
     let organization =
         api.catalogue.set_monetized(name, monetization.enabled, api.clock.now()).await?;
     Ok(ok(&addons_operation(&organization, Uuid::new_v4())))

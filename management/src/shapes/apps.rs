@@ -8,6 +8,7 @@ use tollgate_metering::UnixMillis;
 
 use super::{AttributeShape, ReadOnly, attribute_shapes, attributes, millis};
 use crate::error::ApiError;
+use crate::json;
 use crate::number;
 
 /// An app in a request.
@@ -20,6 +21,7 @@ pub(crate) struct AppInput {
     key_expires_in: Option<i64>,
     callback_url: Option<String>,
     scopes: Option<Vec<String>>,
+    #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
     #[serde(rename = "appId")]
     _app_id: ReadOnly,
@@ -102,6 +104,7 @@ pub(crate) struct KeyInput {
     #[serde(deserialize_with = "number::int64")]
     expires_in_seconds: Option<i64>,
     api_products: Option<Vec<String>>,
+    #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
     scopes: Option<Vec<String>>,
     #[serde(rename = "status")]

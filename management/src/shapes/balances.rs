@@ -5,11 +5,13 @@ use tollgate_metering::{Currency, Entry, Header, Money};
 
 use super::millis;
 use super::money::{MoneyInput, MoneyShape};
+use crate::json;
 
 /// Body of `balance:credit`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct CreditInput {
+    #[serde(deserialize_with = "json::object")]
     pub(crate) transaction_amount: Option<MoneyInput>,
     pub(crate) transaction_id: Option<String>,
     /// Why, for the journal: Tollgate's own.
@@ -20,6 +22,7 @@ pub(crate) struct CreditInput {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct AdjustInput {
+    #[serde(deserialize_with = "json::object")]
     pub(crate) adjustment: Option<MoneyInput>,
     /// Why, for the journal: Tollgate's own.
     pub(crate) reason: Option<String>,

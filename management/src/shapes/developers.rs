@@ -7,6 +7,7 @@ use tollgate_metering::BillingType;
 
 use super::{AttributeShape, ReadOnly, attribute_shapes, attributes, millis};
 use crate::error::ApiError;
+use crate::json;
 
 /// A developer in a request.
 #[derive(Debug, Default, Deserialize)]
@@ -16,6 +17,7 @@ pub(crate) struct DeveloperInput {
     first_name: Option<String>,
     last_name: Option<String>,
     user_name: Option<String>,
+    #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
     #[serde(rename = "developerId")]
     _developer_id: ReadOnly,

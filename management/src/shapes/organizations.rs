@@ -1,10 +1,11 @@
 //! Organizations and their add-ons.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tollgate_ledger_store::catalogue::records::Organization;
 
 use super::{AttributeShape, ReadOnly, attribute_shapes, attributes, millis};
+use crate::json;
 
 /// An organization in a request.
 #[derive(Debug, Default, Deserialize)]
@@ -13,6 +14,7 @@ pub(crate) struct OrganizationInput {
     pub(crate) name: Option<String>,
     display_name: Option<String>,
     description: Option<String>,
+    #[serde(deserialize_with = "json::object")]
     properties: Option<Properties>,
     #[serde(rename = "addonsConfig")]
     _addons_config: ReadOnly,
@@ -32,6 +34,7 @@ pub(crate) struct OrganizationTerms {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Properties {
+    #[serde(deserialize_with = "json::list")]
     property: Vec<AttributeShape>,
 }
 
@@ -68,13 +71,15 @@ pub(crate) struct OrganizationName {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct AddonsInput {
-    pub(crate) addons_config: AddonsConfig,
+    #[serde(deserialize_with = "json::object")]
+    pub(crate) addons_config: Option<AddonsConfig>,
 }
 
 /// Add-ons, both ways; there is one.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct AddonsConfig {
+    #[serde(deserialize_with = "json::object")]
     pub(crate) monetization_config: Option<MonetizationAddon>,
 }
 
@@ -119,7 +124,7 @@ impl OrganizationShape {
 /// The long-running operation of `:setAddons`, which has ended already.
 pub(crate) fn addons_operation(organization: &Organization, id: uuid::Uuid) -> Value {
     let name = &organization.name;
-    json!({
+    serde_json::json!({
         "name": format!("organizations/{name}/operations/{id}"),
         "metadata": {
             "@type": "type.googleapis.com/google.cloud.apigee.v1.OperationMetadata",

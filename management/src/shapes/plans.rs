@@ -9,6 +9,7 @@ use tollgate_metering::{Currency, Money, UnixMillis};
 use super::money::{MoneyInput, MoneyShape, currency};
 use super::{ReadOnly, millis};
 use crate::error::ApiError;
+use crate::json;
 use crate::number;
 
 /// A rate plan in a request.
@@ -21,11 +22,14 @@ pub(crate) struct PlanInput {
     billing_period: Option<String>,
     payment_funding_model: Option<String>,
     currency_code: Option<String>,
+    #[serde(deserialize_with = "json::object")]
     setup_fee: Option<MoneyInput>,
+    #[serde(deserialize_with = "json::object")]
     fixed_recurring_fee: Option<MoneyInput>,
     #[serde(rename = "fixedFeeFrequency", deserialize_with = "number::int32")]
     _fixed_fee_frequency: Option<i32>,
     consumption_pricing_type: Option<String>,
+    #[serde(deserialize_with = "json::objects")]
     consumption_pricing_rates: Option<Vec<RateInput>>,
     revenue_share_type: Option<String>,
     revenue_share_rates: Option<Vec<serde::de::IgnoredAny>>,
@@ -49,6 +53,7 @@ struct RateInput {
     start: Option<i64>,
     #[serde(deserialize_with = "number::int64")]
     end: Option<i64>,
+    #[serde(deserialize_with = "json::object")]
     fee: Option<MoneyInput>,
 }
 

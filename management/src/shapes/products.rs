@@ -6,6 +6,7 @@ use tollgate_ledger_store::catalogue::records::{OperationConfig, Product, Produc
 
 use super::{AttributeShape, ReadOnly, attribute_shapes, attributes, millis};
 use crate::error::ApiError;
+use crate::json;
 
 /// A product in a request.
 #[derive(Debug, Default, Deserialize)]
@@ -16,10 +17,12 @@ pub(crate) struct ProductInput {
     description: Option<String>,
     approval_type: Option<String>,
     api_resources: Option<Vec<String>>,
+    #[serde(deserialize_with = "json::object")]
     operation_group: Option<OperationGroup>,
     environments: Option<Vec<String>>,
     proxies: Option<Vec<String>>,
     scopes: Option<Vec<String>>,
+    #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
     quota: Option<String>,
     quota_interval: Option<String>,
@@ -34,6 +37,7 @@ pub(crate) struct ProductInput {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct OperationGroup {
+    #[serde(deserialize_with = "json::list")]
     operation_configs: Vec<OperationConfigShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     operation_config_type: Option<String>,
@@ -43,10 +47,13 @@ struct OperationGroup {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct OperationConfigShape {
     api_source: String,
+    #[serde(deserialize_with = "json::list")]
     operations: Vec<OperationShape>,
     #[serde(skip_serializing)]
+    #[serde(deserialize_with = "json::object")]
     quota: Option<Quota>,
     #[serde(skip_serializing)]
+    #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
 }
 

@@ -1,0 +1,15 @@
+//! The API over a real socket and a real SQLite ledger.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it did not expect")]
+
+mod apps;
+mod balances;
+mod developers;
+mod documents;
+mod errors;
+mod faults;
+mod harness;
+mod plans;
+mod products;
+mod serving;
+mod subscriptions;
