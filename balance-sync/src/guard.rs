@@ -60,6 +60,10 @@ async fn look(node: &Arc<Node>, known: &mut Option<u32>) -> Result<(), LedgerErr
     }
     let standing = if offset > CLOCK_OFFSET_MAX {
         tracing::error!(?offset, "this node's clock is wrong: it does not serve");
+        // Before the streams end, so that none is opened again.
+        node.standing.set(Standing::ClockOff { offset });
+        // Every message on them tells the time.
+        node.end_streams();
         Standing::ClockOff { offset }
     } else {
         Standing::Serving { generation }

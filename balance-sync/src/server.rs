@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1::balances_server::BalancesServer;
 use tollgate_proto::v1::resolve_server::ResolveServer;
@@ -41,7 +42,10 @@ pub(crate) async fn serve(
             server.tls_config(tls_config(tls, node.settings.access.certificate_role.is_some()))?;
     }
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reporting = tokio::spawn(report_health(reporter, Arc::clone(&node)));
+    // Said once before the first connection is taken.
+    report_health(&reporter, node.standing.now()).await;
+    let mut reporting = JoinSet::new();
+    reporting.spawn(follow_standing(reporter, Arc::clone(&node)));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tollgate_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -59,7 +63,7 @@ pub(crate) async fn serve(
             ended.cancelled_owned(),
         )
         .await;
-    reporting.abort();
+    drop(reporting);
     Ok(served?)
 }
 
@@ -73,21 +77,23 @@ fn tls_config(tls: &Tls, has_role: bool) -> ServerTlsConfig {
     }
 }
 
-async fn report_health(reporter: HealthReporter, node: Arc<Node>) {
+async fn follow_standing(reporter: HealthReporter, node: Arc<Node>) {
     let mut standing = node.standing.subscribe();
-    loop {
+    standing.mark_changed();
+    while standing.changed().await.is_ok() {
         let now = *standing.borrow_and_update();
-        let status = match now {
-            Standing::Serving { .. } => ServingStatus::Serving,
-            Standing::Starting | Standing::ClockOff { .. } | Standing::Draining => {
-                ServingStatus::NotServing
-            }
-        };
-        for service in ["", "tollgate.v1.Sync", "tollgate.v1.Resolve", "tollgate.v1.Balances"] {
-            reporter.set_service_status(service, status).await;
+        report_health(&reporter, now).await;
+    }
+}
+
+async fn report_health(reporter: &HealthReporter, standing: Standing) {
+    let status = match standing {
+        Standing::Serving { .. } => ServingStatus::Serving,
+        Standing::Starting | Standing::ClockOff { .. } | Standing::Draining => {
+            ServingStatus::NotServing
         }
-        if standing.changed().await.is_err() {
-            return;
-        }
+    };
+    for service in ["", "tollgate.v1.Sync", "tollgate.v1.Resolve", "tollgate.v1.Balances"] {
+        reporter.set_service_status(service, status).await;
     }
 }

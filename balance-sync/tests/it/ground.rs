@@ -188,6 +188,13 @@ impl Ground {
     }
 
     pub(crate) async fn node_with(&self, settings: Settings) -> TestNode {
+        let node = self.start(settings).await;
+        eventually("the node serves", || async { node.standing.is_serving() }).await;
+        node
+    }
+
+    /// A node that may not serve yet.
+    pub(crate) async fn start(&self, settings: Settings) -> TestNode {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (changes, standing) = (Changes::default(), StandingWatch::default());
@@ -203,9 +210,7 @@ impl Ground {
         };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(tollgate_balance_sync::run(listener, parts, shutdown.clone()));
-        let node = TestNode { address, changes, standing, registry, shutdown, running };
-        eventually("the node serves", || async { node.standing.is_serving() }).await;
-        node
+        TestNode { address, changes, standing, registry, shutdown, running }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A ledger that can be away, and a clock that can be set.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ pub(crate) struct SetClock {
 pub(crate) struct AwayLedger {
     inner: Arc<dyn Ledger>,
     is_away: AtomicBool,
+    /// Generations that were added to the inner ledger's.
+    restored: AtomicU32,
 }
 
 // === impl SetClock ===
@@ -50,11 +52,16 @@ impl Clock for SetClock {
 
 impl AwayLedger {
     pub(crate) fn new(inner: Arc<dyn Ledger>) -> AwayLedger {
-        AwayLedger { inner, is_away: AtomicBool::new(false) }
+        AwayLedger { inner, is_away: AtomicBool::new(false), restored: AtomicU32::new(0) }
     }
 
     pub(crate) fn set_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// From now on it is a ledger that was restored from a backup.
+    pub(crate) fn restore(&self) {
+        self.restored.fetch_add(1, Ordering::SeqCst);
     }
 
     fn there(&self) -> Result<&Arc<dyn Ledger>, LedgerError> {
@@ -68,7 +75,8 @@ impl AwayLedger {
 #[async_trait]
 impl Ledger for AwayLedger {
     async fn generation(&self) -> Result<u32, LedgerError> {
-        self.there()?.generation().await
+        let generation = self.there()?.generation().await?;
+        Ok(generation + self.restored.load(Ordering::SeqCst))
     }
     async fn clock(&self) -> Result<UnixMillis, LedgerError> {
         self.there()?.clock().await

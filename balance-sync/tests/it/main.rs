@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod access;
+mod balances;
 mod catalogue;
 mod gateway;
 mod ground;
+mod housekeeping;
 mod ledger;
 mod streams;
 mod wrong_clock;

@@ -35,8 +35,8 @@ async fn a_node_whose_clock_is_wrong_takes_no_reports_and_registers_nobody() {
     eventually("its health says so", || async { health(&node).await == ServingStatus::NotServing })
         .await;
     assert!(node.metric("tollgate_sync_clock_offset_seconds", "") > 60.0);
-    gateway.report(vec![register_of(ground.meter(), "1")]).await;
-    assert_eq!(gateway.refused().await, v1::RefusedReason::NotServing);
+    // Every message tells the time, so there are none.
+    assert_eq!(gateway.end().await.code(), Code::Unavailable);
     let request = v1::RegisterRequest {
         incarnation_id: Uuid::new_v4().as_bytes().to_vec(),
         gateway: "gateway".to_owned(),
@@ -44,5 +44,41 @@ async fn a_node_whose_clock_is_wrong_takes_no_reports_and_registers_nobody() {
     let status = client(&node).await.register(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("clock"), "{status}");
-    assert_eq!(ground.balance().await, money("10"));
+    let nothing = tokio_stream::pending::<v1::GatewayMessage>();
+    let status = client(&node).await.stream(nothing).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_ledger_is_met_by_starting_over() {
+    let ground = Ground::with_ten().await;
+    let node = ground.node().await;
+    let mut gateway = Gateway::connect(&node).await;
+    let seq = gateway.report(vec![register_of(ground.meter(), "3")]).await;
+    gateway.durable(seq).await;
+    let generation = gateway.welcome.generation;
+    ground.ledger.restore();
+    assert_eq!(gateway.end().await.code(), Code::Unavailable);
+    let mut gateway = Gateway::reconnect(&node, gateway.incarnation, seq).await;
+    assert_eq!(gateway.welcome.generation, generation + 1);
+    // What an older ledger acknowledged is written again.
+    let written = node.metric("tollgate_sync_rows_written_total", "register");
+    let seq = gateway.report(vec![register_of(ground.meter(), "3")]).await;
+    gateway.durable(seq).await;
+    assert_eq!(ground.balance().await, money("9.97"));
+    assert!(node.metric("tollgate_sync_rows_written_total", "register") >= written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_before_its_ledger_serves_when_it_comes() {
+    let ground = Ground::with_ten().await;
+    ground.ledger.set_away(true);
+    let starting = ground.start(crate::ground::settings()).await;
+    eventually("the listener answers", || async {
+        health(&starting).await == ServingStatus::NotServing
+    })
+    .await;
+    ground.ledger.set_away(false);
+    eventually("it serves", || async { starting.standing.is_serving() }).await;
+    Gateway::connect(&starting).await;
 }

@@ -1,0 +1,73 @@
+//! Folds, checkpoints, horizon and removal, as the clock is set forward.
+
+use std::time::Duration;
+
+use tollgate_metering::Units;
+
+use crate::gateway::{Gateway, register_of};
+use crate::ground::{Ground, eventually, money, units};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+async fn spent_three(ground: &Ground) -> (crate::ground::TestNode, Gateway) {
+    let node = ground.node().await;
+    let mut gateway = Gateway::connect(&node).await;
+    let seq = gateway.report(vec![register_of(ground.meter(), "3")]).await;
+    gateway.durable(seq).await;
+    (node, gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_incarnation_is_folded_past_the_fence_and_counts_as_before() {
+    let ground = Ground::with_ten().await;
+    let meter = ground.meter();
+    let (_node, gateway) = spent_three(&ground).await;
+    let place = (meter, gateway.incarnation);
+    let folded = async || {
+        let account = ground.read().await.account;
+        account.cells.get(&place).map_or(Units::ZERO, |cell| cell.folded)
+    };
+    ground.clock.set_forward(DAY * 3);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(folded().await, Units::ZERO);
+    ground.clock.set_forward(Duration::from_secs(2 * 3_600));
+    eventually("it is folded", || async { folded().await == units("3") }).await;
+    assert_eq!(ground.read().await.account.meters[&meter].settled_units, units("3"));
+    assert_eq!(ground.balance().await, money("9.97"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incarnation_that_ended_is_folded_at_once() {
+    let ground = Ground::with_ten().await;
+    let meter = ground.meter();
+    let (_node, mut gateway) = spent_three(&ground).await;
+    gateway.report_of(gateway.incarnation, Vec::new(), Vec::new(), true).await;
+    eventually("it is folded", || async {
+        let account = ground.read().await.account;
+        account.meters.get(&meter).is_some_and(|totals| totals.settled_units == units("3"))
+    })
+    .await;
+    assert_eq!(ground.balance().await, money("9.97"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_end_a_month_is_closed_and_its_rows_are_gone_and_nothing_is_lost() {
+    let ground = Ground::with_ten().await;
+    let (node, gateway) = spent_three(&ground).await;
+    // A second node does the same work at the same time.
+    let _other = ground.node().await;
+    ground.clock.set_forward(DAY * 45);
+    eventually("rows and cells are removed", || async {
+        let read = ground.read().await;
+        read.registers.is_empty() && read.account.cells.is_empty()
+    })
+    .await;
+    let header = ground.read().await.account.header;
+    assert!(header.horizon > gateway.incarnation.born);
+    assert_eq!(header.settled, money("0.03"));
+    assert_eq!(ground.balance().await, money("9.97"));
+    let mut late = Gateway::connect(&node).await;
+    late.subscribe(ground.wallet).await;
+    let told = late.snapshot(|snapshot| snapshot.base == money("9.97")).await;
+    assert_eq!(told.meters, []);
+}
