@@ -14,7 +14,8 @@ use crate::error::LedgerError;
 /// A wallet as read: the account first, then its registers.
 #[derive(Clone, Debug)]
 pub struct WalletRead {
-    /// The account at its version.
+    /// The account at its version, cells below its horizon included as long as they are there:
+    /// they tell that something waits to be purged.
     pub account: Account,
     /// Every register of the wallet that was born at or after the account's horizon, read after
     /// the account.

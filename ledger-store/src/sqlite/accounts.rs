@@ -53,7 +53,7 @@ pub(super) fn account(
 }
 
 fn read_parts(connection: &Connection, account: &mut Account) -> Result<(), Failure> {
-    let (wallet, horizon) = (account.header.wallet, account.header.horizon);
+    let wallet = account.header.wallet;
     let key = wallet.to_string();
     let mut statement = connection.prepare_cached(sql::METERS)?;
     let mut found = statement.query([&key])?;
@@ -66,7 +66,7 @@ fn read_parts(connection: &Connection, account: &mut Account) -> Result<(), Fail
         account.meters.insert(rows::meter(row, 0, wallet)?, totals);
     }
     let mut statement = connection.prepare_cached(sql::CELLS)?;
-    let mut found = statement.query(params![key, horizon.0])?;
+    let mut found = statement.query([&key])?;
     while let Some(row) = found.next()? {
         let cut = row.get::<_, Option<i64>>(8)?.map(|_| rows::register(row, 8)).transpose()?;
         let cell = Cell { folded: rows::register(row, 7)?, cut };

@@ -232,7 +232,7 @@ INSERT OR REPLACE INTO meter (wallet, product, plan, billing, period, revision, 
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 pub(super) const CELLS: &str = "
 SELECT product, plan, billing, period, revision, born_ms, incarnation, folded_nanos, cut_nanos
-FROM cell WHERE wallet = ?1 AND born_ms >= ?2";
+FROM cell WHERE wallet = ?1";
 pub(super) const PUT_CELL: &str = "
 INSERT OR REPLACE INTO cell (wallet, product, plan, billing, period, revision, born_ms,
     incarnation, folded_nanos, cut_nanos)
@@ -293,12 +293,16 @@ INSERT INTO usage (wallet, product, plan, billing, period, revision, born_ms, in
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT DO UPDATE SET units_nanos = excluded.units_nanos, seq = excluded.seq
 WHERE excluded.seq > seq";
-/// What lies below a horizon, one statement a table.
+/// What lies below a horizon, one statement a table; never what the account still counts.
 pub(super) const PURGE: [&str; 4] = [
-    "DELETE FROM register WHERE wallet = ?1 AND born_ms < ?2",
-    "DELETE FROM hold WHERE wallet = ?1 AND born_ms < ?2",
-    "DELETE FROM usage WHERE wallet = ?1 AND born_ms < ?2",
-    "DELETE FROM cell WHERE wallet = ?1 AND born_ms < ?2",
+    "DELETE FROM register WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))",
+    "DELETE FROM hold WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))",
+    "DELETE FROM usage WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))",
+    "DELETE FROM cell WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))",
 ];
 
 pub(super) const SUSPENSE: &str = "

@@ -217,6 +217,18 @@ async fn a_request_that_fails_half_way_leaves_nothing_and_undoes_nobody() {
     assert_eq!(minutes, (0..80).filter(|minute| minute % 4 < 2).collect::<Vec<_>>());
 }
 
+/// A purge that is asked for too much removes nothing that counts.
+#[tokio::test]
+async fn a_purge_past_the_horizon_removes_nothing_that_counts() {
+    let backend = Sqlite::fresh().await;
+    let ledger = backend.ledger();
+    let wallet = opened(&*ledger).await.header.wallet;
+    let (meter, by) = (meter(wallet), incarnation(NOON));
+    report(&*ledger, &[write(meter, by, RegisterCell::Live, "5", 1_000)]).await;
+    ledger.purge(wallet, NOON.plus(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(read(&*ledger, wallet).await.registers[&(meter, by)].units(), units("5"));
+}
+
 /// Another process that holds the write lock for long: a clear error, then all is well again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_file_is_unavailable_to_writers_and_readable_meanwhile() {

@@ -122,7 +122,6 @@ pub(crate) async fn below_the_horizon_nothing_is_read_and_all_is_purged<B: Backe
     change.header.horizon = NOON;
     assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
     account.apply(&change);
-    account.cells.remove(&(meter, old));
 
     let counted = |found: &WalletRead| {
         let registers: Vec<_> = found.registers.keys().map(|(_, born)| *born).collect();
@@ -130,8 +129,10 @@ pub(crate) async fn below_the_horizon_nothing_is_read_and_all_is_purged<B: Backe
         (registers, holds)
     };
     let before = read(&*ledger, wallet).await;
+    assert_eq!(before.account, account);
     assert_eq!(counted(&before), (vec![at, young], vec![at, young]));
     ledger.purge(wallet, NOON).await.unwrap();
+    account.cells.remove(&(meter, old));
     ledger.purge(wallet, NOON).await.unwrap();
     let minute = NOON.0 / 60_000;
     let usage = ledger.usage(wallet, minute, minute + 1).await.unwrap();
