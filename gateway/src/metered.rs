@@ -318,8 +318,9 @@ impl Inner {
 
     async fn fetch_wallet(&self, wallet: WalletId) -> Result<(), Refusal> {
         let waiting = async {
+            let mut is_patient = true;
             loop {
-                let (notify, _) = self.wallet_waits.join(wallet);
+                let (notify, is_first) = self.wallet_waits.join(wallet);
                 let mut woken = pin!(notify.notified());
                 woken.as_mut().enable();
                 let entry = self.wallets.get(wallet);
@@ -330,12 +331,13 @@ impl Inner {
                 if !self.hub.status.has_node() {
                     return Err(Refusal::BalanceUnknown);
                 }
-                if entry.is_none_or(|entry| entry.feed() == Feed::Idle) {
+                let is_idle = entry.is_none_or(|entry| entry.feed() == Feed::Idle);
+                if is_idle && (is_first || !is_patient) {
                     let asked = self.hub.commands.try_send(Command::Subscribe(wallet));
                     asked.map_err(|_| Refusal::BalanceUnknown)?;
                 }
-                // Not woken in time: looks for itself.
-                timeout(LOOK_EVERY, woken).await.ok();
+                // Not woken in time: looks for itself, and asks as well.
+                is_patient = timeout(LOOK_EVERY, woken).await.is_ok();
             }
         };
         timeout(self.fetch_timeout, waiting).await.unwrap_or(Err(Refusal::BalanceUnknown))

@@ -39,7 +39,7 @@ pub(crate) struct Books {
     /// The service's time less the monotonic clock, in ms.
     service_offset_ms: AtomicI64,
     /// Wallets with something to report, each once.
-    changed: Mutex<Vec<Arc<WalletEntry>>>,
+    changed: Mutex<Vec<WalletId>>,
 }
 
 /// The wallets.
@@ -82,8 +82,8 @@ impl Books {
         (offset_ms != UNHEARD).then(|| UnixMillis(offset_ms).plus(now))
     }
 
-    fn change(&self, entry: &Arc<WalletEntry>) {
-        self.changed.lock().push(Arc::clone(entry));
+    fn change(&self, wallet: WalletId) {
+        self.changed.lock().push(wallet);
     }
 }
 
@@ -128,7 +128,9 @@ impl WalletCache {
 
     /// Takes the wallets with something to report.
     pub(crate) fn take_changed(&self) -> Vec<Arc<WalletEntry>> {
-        std::mem::take(&mut *self.books.changed.lock())
+        let changed = std::mem::take(&mut *self.books.changed.lock());
+        // A changed wallet is not evicted, so it is there.
+        changed.into_iter().filter_map(|wallet| self.get(wallet)).collect()
     }
 
     /// Forgets wallets that nobody has used since `used_before_s`, or that do not exist, where they hold nothing.

@@ -135,7 +135,7 @@ impl WalletEntry {
             (answer, is_newly_changed)
         };
         if is_newly_changed {
-            self.books.change(self);
+            self.books.change(self.id);
         }
         match answer {
             Ok(hold) => Ok(WalletHold { entry: Arc::clone(self), hold: Some(hold) }),
@@ -176,7 +176,7 @@ impl WalletEntry {
     }
 
     /// Counts a call's units in the wallet and in the spend file.
-    fn settle(self: &Arc<Self>, hold: Hold, units: Units, excess: Units) {
+    fn settle(&self, hold: Hold, units: Units, excess: Units) {
         let (life, slot) = (self.books.lives.get(hold.life), hold.slot);
         let (nanos, is_newly_changed) = {
             let mut cell = self.cell.lock();
@@ -190,14 +190,14 @@ impl WalletEntry {
         };
         life.end_call();
         if is_newly_changed {
-            self.books.change(self);
+            self.books.change(self.id);
         }
         if nanos > ROTATE_AT {
             self.books.wants_rotation.store(true, Ordering::Relaxed);
         }
     }
 
-    fn release(self: &Arc<Self>, hold: Hold) {
+    fn release(&self, hold: Hold) {
         let life = self.books.lives.get(hold.life);
         let is_newly_changed = {
             let mut cell = self.cell.lock();
@@ -206,21 +206,21 @@ impl WalletEntry {
         };
         life.end_call();
         if is_newly_changed {
-            self.books.change(self);
+            self.books.change(self.id);
         }
     }
 
     /// Reports the wallet again, whether it changed or not.
-    pub(crate) fn mark_changed(self: &Arc<Self>) {
+    pub(crate) fn mark_changed(&self) {
         let is_newly_changed = self.cell.lock().change();
         if is_newly_changed {
-            self.books.change(self);
+            self.books.change(self.id);
         }
     }
 
     /// Goes back to the queue of changes, out of which it was taken.
-    pub(crate) fn requeue(self: &Arc<Self>) {
-        self.books.change(self);
+    pub(crate) fn requeue(&self) {
+        self.books.change(self.id);
     }
 
     /// What there is to report; the wallet leaves the queue of changes.
