@@ -15,7 +15,7 @@ use tollgate_metering::{
     Currency, DeveloperId, Entry, Incarnation, Meter, Money, RateBook, SuspenseKey, Units, WalletId,
 };
 
-pub use self::export::{ExportError, export};
+pub use self::export::{ExportError, export, export_one};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Suspense, WalletRead};
 use crate::rates::RateSource;

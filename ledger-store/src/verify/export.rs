@@ -52,6 +52,21 @@ pub async fn export(
     }
 }
 
+/// Writes all rows of one wallet that count, as [`export`] does. Returns the number of lines: none where there is no such
+/// wallet.
+///
+/// # Errors
+/// [`ExportError`]; what was written by then stays.
+pub async fn export_one(
+    ledger: &dyn Ledger,
+    wallet: WalletId,
+    target: &mut (dyn Write + Send),
+) -> Result<u64, ExportError> {
+    let mut lines = Lines { target, count: 0 };
+    export_wallet(ledger, wallet, &mut lines).await?;
+    Ok(lines.count)
+}
+
 struct Lines<'a> {
     target: &'a mut (dyn Write + Send),
     count: u64,
