@@ -1,0 +1,14 @@
+//! The binary from outside: real processes, real sockets, a real ledger.
+//!
+//! Every process listens on port 0 and keeps its data in a directory of its own, so that tests run beside each other. Waiting
+//! is always for something that can be seen, with a deadline; nothing sleeps for a fixed time.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod kill;
+mod overspend;
+mod pasted;
+mod standalone;
+mod support;
+mod telemetry;
