@@ -5,6 +5,7 @@
 //! Invariants: a call ends in exactly one outcome. Not here: holds, staleness and sync (the wallet half's own families).
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
@@ -237,8 +238,8 @@ impl LocalMetrics {
             .inc();
     }
 
-    pub(crate) fn admitted(&self, proxy: usize, begun: Instant) {
-        self.proxies[proxy].admissions.observe(begun.elapsed().as_secs_f64());
+    pub(crate) fn decided(&self, proxy: usize, duration: Duration) {
+        self.proxies[proxy].admissions.observe(duration.as_secs_f64());
     }
 
     pub(crate) fn answered(&self, proxy: usize, begun: Instant) {

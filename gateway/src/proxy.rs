@@ -9,20 +9,15 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderValue};
-use http::uri::{Parts, Uri};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
-use tokio::time::Instant;
 
 use self::answer::Caller;
 use self::call::Call;
-use self::headers::Hop;
-use self::route::{Found, Query, Route};
+use self::headers::Scan;
+use self::route::{Found, Route};
 use self::verdict::Verdict;
 use crate::admission::{Admission, CallHead, CallHold, Decision, MultiplierSource};
-use crate::config::UpstreamHttp;
 use crate::metrics::Outcome;
 use crate::refusal::Refusal;
 use crate::server::Client;
@@ -39,12 +34,14 @@ mod forward;
 mod framing;
 mod headers;
 mod key;
+mod prepare;
 mod route;
 mod upgrade;
 mod verdict;
+mod waits;
 
-/// How often a call is decided: each fetch can make known what the next decision lacks (the key, then the wallet).
-const DECISIONS_MAX: usize = 4;
+/// How often a call fetches: each fetch can make known what the next decision lacks (the key, then the wallet).
+const FETCHES_MAX: usize = 3;
 
 /// What admission let pass.
 #[derive(Debug)]
@@ -54,204 +51,121 @@ enum Pass<Hold> {
     Unmetered,
 }
 
-/// How a call ends without a response of the upstream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct End {
-    refusal: Refusal,
-    outcome: Outcome,
+/// What a connection's calls share.
+#[derive(Debug)]
+pub(crate) struct Serving<A> {
+    pub(crate) core: Rc<Core>,
+    pub(crate) admission: Arc<A>,
+    pub(crate) client: Rc<Client>,
 }
 
 /// Carries one call. Dropping the future gives the call up, its hold and its request to the upstream.
+///
+/// One function from top to bottom, with the request in one place: moving it from future to future costs more than metering it.
 pub(crate) async fn serve<A: Admission>(
-    core: Rc<Core>,
-    admission: Arc<A>,
-    client: Rc<Client>,
-    request: Request<Incoming>,
+    serving: Rc<Serving<A>>,
+    mut request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let span = core.tracer.begin(&request);
-    let call = Call::open(Rc::clone(&core), Rc::clone(&client), span);
+    let Serving { core, admission, client } = &*serving;
     let caller = Caller::of(&request);
-    match carry(&core, &*admission, &client, request, call).await {
-        Ok(response) => response,
-        Err((end, mut call)) => {
-            let route = call.proxy.map(|index| &core.routes.all[index]);
-            call.is_refused(end.refusal, end.outcome);
-            caller.refuse(end.refusal, route)
+    let mut call = Call::open(Rc::clone(core), Rc::clone(client), core.tracer.begin(&request));
+    let mut fetches = 0;
+    let admitted = loop {
+        match admit(core, &**admission, &request, &mut call) {
+            Ok(Admitted::Now(admitted)) => break Ok(admitted),
+            Ok(Admitted::Missing(_)) if fetches == FETCHES_MAX => {
+                break Err(Refusal::BalanceUnknown);
+            }
+            Ok(Admitted::Missing(missing)) => {
+                fetches += 1;
+                // Boxed, since few calls come here and all would carry its size.
+                if let Err(refusal) = Box::pin(admission.fetch(missing)).await {
+                    break Err(refusal);
+                }
+            }
+            Err(refusal) => break Err(refusal),
         }
-    }
-}
-
-async fn carry<A: Admission>(
-    core: &Rc<Core>,
-    admission: &A,
-    client: &Rc<Client>,
-    request: Request<Incoming>,
-    mut call: Call,
-) -> Result<Response<ResponseBody>, (End, Call)> {
-    let found = match find(core, &request) {
-        Ok(found) => found,
-        Err(refusal) => return Err((refused(refusal), call)),
     };
-    let route = found.route;
-    call.is_for(route.index);
-    let pass = match admit(core, admission, &found, &request).await {
-        Ok(pass) => pass,
-        Err(refusal) => return Err((refused(refusal), call)),
-    };
-    let prepared = match prepare(core, client, route, request, &call) {
+    let sent = call.is_decided();
+    let prepared = admitted.and_then(|(route, scan, pass)| {
+        let upgrade = prepare::request(core, client, route, scan, &call, &mut request)?;
+        Ok((route, pass, upgrade))
+    });
+    let (route, pass, upgrade) = match prepared {
         Ok(prepared) => prepared,
-        Err(refusal) => return Err((refused(refusal), call)),
+        Err(refusal) => return call.refuse(caller, refusal, Outcome::Refused),
     };
-    let sent = Instant::now();
     let deadline = route.total_timeout.map(|limit| call.begun + limit);
-    let answered = forward::send(core, route, prepared.request, deadline).await;
-    let (mut response, lease) = match answered {
+    let mut request = Some(prepare::body(core, route, request));
+    let (mut response, lease) = match forward::send(core, route, &mut request, sent, deadline).await
+    {
         Ok(answered) => answered,
         // The hold is dropped with `pass`: the call costs nothing.
-        Err(refusal) => return Err((End { refusal, outcome: Outcome::Failed }, call)),
+        Err(refusal) => return call.refuse(caller, refusal, Outcome::Failed),
     };
     core.metrics.answered(route.index, sent);
     call.is_answered(response.status());
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS && prepared.upgrade.is_none() {
-        return Err((End { refusal: Refusal::UpstreamInvalid, outcome: Outcome::Failed }, call));
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_upgrade && upgrade.is_none() {
+        return call.refuse(caller, Refusal::UpstreamInvalid, Outcome::Failed);
     }
     call.ends(settle(core, route, pass, &mut response));
     let version = std::mem::replace(response.version_mut(), Version::HTTP_11);
-    headers::strip_hop(response.headers_mut());
-    headers::tell_via(response.headers_mut(), version);
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(ours) = prepared.upgrade
-    {
+    let headers = response.headers_mut();
+    let scan = Scan::of(headers);
+    headers::strip_hop(headers, scan);
+    headers::tell_via(headers, scan, version);
+    if is_upgrade && let Some(ours) = upgrade {
+        headers::ask_upgrade(headers);
         let theirs = hyper::upgrade::on(&mut response);
-        headers::ask_upgrade(response.headers_mut());
         upgrade::join(ours, theirs, route.idle_timeout, lease, call);
-        return Ok(response.map(|_| ResponseBody::empty()));
+        return response.map(|_| ResponseBody::empty());
     }
     let idle = route.idle_timeout;
-    Ok(response.map(|body| ResponseBody::stream(body, lease, idle, deadline, call)))
+    response.map(|body| ResponseBody::stream(body, lease, idle, deadline, call))
 }
 
-/// Checks the head and finds its proxy.
-fn find<'r, 'p>(core: &'r Core, request: &'p Request<Incoming>) -> Result<Found<'r, 'p>, Refusal> {
+/// What became of the question whether a call may pass.
+enum Admitted<'a, Hold, Missing> {
+    Now((&'a Route, Scan, Pass<Hold>)),
+    Missing(Missing),
+}
+
+/// Checks the head, finds its proxy and asks admission once.
+fn admit<'a, A: Admission>(
+    core: &'a Core,
+    admission: &A,
+    request: &Request<Incoming>,
+    call: &mut Call,
+) -> Result<Admitted<'a, A::Hold, A::Missing>, Refusal> {
     if core.metrics.open() > core.calls_max {
         return Err(Refusal::TooManyCalls);
     }
-    let host = framing::check(request, &core.limits)?;
-    core.routes.find(framing::without_port(host), request.uri().path())
-}
-
-/// Asks admission until it has decided.
-async fn admit<A: Admission>(
-    core: &Core,
-    admission: &A,
-    found: &Found<'_, '_>,
-    request: &Request<Incoming>,
-) -> Result<Pass<A::Hold>, Refusal> {
-    let route = found.route;
+    let scan = Scan::of(request.headers());
+    let host = framing::check(request, scan, &core.limits)?;
+    let path = request.uri().path();
+    let Found { route, below } = core.routes.find(framing::without_port(host), path)?;
+    call.is_for(route.index);
     // A body that will not be taken must not cost anything either.
     if request.body().size_hint().lower() > route.body_bytes_max {
         return Err(Refusal::BodyTooLarge);
     }
     if !route.is_metered {
-        return Ok(Pass::Unmetered);
+        return Ok(Admitted::Now((route, scan, Pass::Unmetered)));
     }
-    let begun = Instant::now();
     let key = key::find(route, request.headers(), request.uri().query())?;
-    let head = CallHead {
+    let decision = admission.decide(&CallHead {
         proxy: &route.config,
         proxy_index: route.index,
         method: request.method(),
-        path: &found.below,
+        path: &below,
         consumer_key: key.as_deref(),
-    };
-    for _ in 0..DECISIONS_MAX {
-        let pass = match admission.decide(&head) {
-            Decision::Admit(hold) => Ok(Pass::Held(hold)),
-            Decision::Unpriced => Ok(Pass::Unpriced),
-            Decision::Refuse(refusal) => Err(refusal),
-            Decision::Missing(missing) => {
-                admission.fetch(missing).await?;
-                continue;
-            }
-        };
-        core.metrics.admitted(route.index, begun);
-        return pass;
-    }
-    Err(Refusal::BalanceUnknown)
-}
-
-/// A request as the upstream gets it.
-struct Prepared {
-    request: Request<RequestBody>,
-    /// The client's side of an upgrade that it asked for.
-    upgrade: Option<OnUpgrade>,
-}
-
-fn prepare(
-    core: &Core,
-    client: &Client,
-    route: &Route,
-    mut request: Request<Incoming>,
-    call: &Call,
-) -> Result<Prepared, Refusal> {
-    let is_http1 = core.pools[route.upstream].http() == UpstreamHttp::Http1;
-    let version = request.version();
-    let hop = headers::strip_hop(request.headers_mut());
-    let upgrade = (hop.is_websocket && is_http1).then(|| hyper::upgrade::on(&mut request));
-    let path = {
-        let uri = request.uri();
-        let without_key = match uri.query() {
-            Some(query) if !route.config.key.forward => key::query_without(route, query),
-            Some(_) | None => None,
-        };
-        let query = without_key.as_deref().map_or(Query::AsSent, Query::Without);
-        route.upstream_path(uri, query)?
-    };
-    let host = client_host(&mut request)?;
-    let headers = request.headers_mut();
-    if let Some(name) = &route.key_header
-        && !route.config.key.forward
-    {
-        headers.remove(name);
-    }
-    headers::tell_client(headers, client, &host, route.forwarded);
-    headers::tell_via(headers, version);
-    headers::ask_hop(headers, hop_for(hop, upgrade.is_some()), is_http1);
-    core.tracer.propagate(call.span.as_ref(), headers);
-    let mut parts = Parts::default();
-    parts.path_and_query = Some(path);
-    if is_http1 {
-        let told = route.host.as_ref().map_or(&host, |(_, value)| value);
-        request.headers_mut().insert(HOST, told.clone());
-        *request.version_mut() = Version::HTTP_11;
-    } else {
-        let authority = match &route.host {
-            Some((authority, _)) => authority.clone(),
-            None => host.as_bytes().try_into().map_err(|_| Refusal::BadRequest)?,
-        };
-        parts.scheme = Some(route.scheme.clone());
-        parts.authority = Some(authority);
-        *request.version_mut() = Version::HTTP_2;
-    }
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Refusal::BadRequest)?;
-    let request =
-        request.map(|body| RequestBody::new(body, route.body_bytes_max, core.client_idle));
-    Ok(Prepared { request, upgrade })
-}
-
-fn hop_for(hop: Hop, is_upgrade: bool) -> Hop {
-    Hop { is_websocket: is_upgrade, ..hop }
-}
-
-/// Takes the host that the client asked for out of the request.
-fn client_host(request: &mut Request<Incoming>) -> Result<HeaderValue, Refusal> {
-    let host = request.headers_mut().remove(HOST);
-    match (request.uri().authority(), host) {
-        (Some(authority), _) => {
-            HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::BadRequest)
-        }
-        (None, Some(host)) => Ok(host),
-        (None, None) => Ok(HeaderValue::from_static("")),
+    });
+    match decision {
+        Decision::Admit(hold) => Ok(Admitted::Now((route, scan, Pass::Held(hold)))),
+        Decision::Unpriced => Ok(Admitted::Now((route, scan, Pass::Unpriced))),
+        Decision::Refuse(refusal) => Err(refusal),
+        Decision::Missing(missing) => Ok(Admitted::Missing(missing)),
     }
 }
 
@@ -285,8 +199,4 @@ fn settle<Hold: CallHold>(
     }
     hold.settle(multiplier);
     Outcome::Charged
-}
-
-fn refused(refusal: Refusal) -> End {
-    End { refusal, outcome: Outcome::Refused }
 }

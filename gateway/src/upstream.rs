@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -42,6 +43,8 @@ pub(crate) struct Pool {
     open_max: usize,
     waiting: Cell<usize>,
     freed: Notify,
+    /// The time of the last sweep: near enough for connections that idle, and read without a clock.
+    now: Cell<Instant>,
     is_connecting_http2: Cell<bool>,
 }
 
@@ -94,6 +97,7 @@ impl Pool {
             open_max,
             waiting: Cell::new(0),
             freed: Notify::new(),
+            now: Cell::new(Instant::now()),
             is_connecting_http2: Cell::new(false),
         })
     }
@@ -221,6 +225,7 @@ impl Pool {
     pub(crate) fn sweep(&self) {
         let settings = self.connector.settings();
         let now = Instant::now();
+        self.now.set(now);
         let is_old = |since: Instant| now.duration_since(since) >= settings.keep_alive_timeout;
         let mut idle = self.idle.borrow_mut();
         idle.retain(|connection| !is_old(connection.since) && !connection.sender.is_closed());
@@ -243,17 +248,18 @@ impl Pool {
 // === impl Lease ===
 
 impl Lease {
-    /// Sends a request and waits for its response head.
+    /// Sends a request; the future waits for its response head. Dropping it gives the call up and closes an HTTP/1 connection.
     ///
     /// # Errors
-    /// With the request, where nothing of it was sent. Dropping the future gives the call up and closes an HTTP/1 connection.
-    pub(crate) async fn send(
+    /// With the request, where nothing of it was sent.
+    pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
+    {
         match self.sender.as_mut().expect("a lease has its sender until it ends") {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(shared) => shared.sender.try_send_request(request).await,
+            Sender::Http1(sender) => Either::Left(sender.try_send_request(request)),
+            Sender::Http2(shared) => Either::Right(shared.sender.try_send_request(request)),
         }
     }
 
@@ -263,7 +269,7 @@ impl Lease {
             self.sender.take_if(|it| matches!(it, Sender::Http1(_)))
             && !sender.is_closed()
         {
-            self.pool.idle.borrow_mut().push(Idle { sender, since: Instant::now() });
+            self.pool.idle.borrow_mut().push(Idle { sender, since: self.pool.now.get() });
             self.pool.tell_waiting();
         }
     }
@@ -273,7 +279,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(Sender::Http2(shared)) = &self.sender {
             shared.streams.set(shared.streams.get().saturating_sub(1));
-            shared.since.set(Instant::now());
+            shared.since.set(self.pool.now.get());
             self.pool.tell_waiting();
         }
     }

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 
+use super::answer::Caller;
+use super::body::ResponseBody;
 use super::core::Core;
 use crate::metrics::Outcome;
 use crate::refusal::Refusal;
@@ -17,7 +19,7 @@ pub(crate) struct Call {
     core: Rc<Core>,
     client: Rc<Client>,
     pub(crate) begun: Instant,
-    pub(crate) proxy: Option<usize>,
+    proxy: Option<usize>,
     outcome: Outcome,
     pub(crate) span: Option<CallSpan>,
 }
@@ -41,6 +43,17 @@ impl Call {
         }
     }
 
+    /// Admission has decided; the time that it is now.
+    pub(crate) fn is_decided(&self) -> Instant {
+        let now = Instant::now();
+        if let Some(proxy) = self.proxy
+            && self.core.routes.all[proxy].is_metered
+        {
+            self.core.metrics.decided(proxy, now.duration_since(self.begun));
+        }
+        now
+    }
+
     /// The call ends like this.
     pub(crate) fn ends(&mut self, outcome: Outcome) {
         self.outcome = outcome;
@@ -54,12 +67,18 @@ impl Call {
     }
 
     /// The gateway answers the call itself.
-    pub(crate) fn is_refused(&mut self, refusal: Refusal, outcome: Outcome) {
+    pub(crate) fn refuse(
+        mut self,
+        caller: Caller,
+        refusal: Refusal,
+        outcome: Outcome,
+    ) -> Response<ResponseBody> {
         self.outcome = outcome;
         self.core.metrics.refused(self.proxy, refusal);
         if let Some(span) = &mut self.span {
             span.is_refused(refusal);
         }
+        caller.refuse(refusal, self.proxy.map(|index| &self.core.routes.all[index]))
     }
 }
 

@@ -4,7 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::route::Routes;
+use super::waits::Waits;
 use crate::config::Limits;
 use crate::metrics::{LocalMetrics, Metrics};
 use crate::trace_context::Tracer;
@@ -22,6 +25,7 @@ pub(crate) struct Core {
     pub(crate) calls_max: usize,
     pub(crate) client_idle: Duration,
     pub(crate) tracer: Tracer,
+    pub(crate) waits: Waits,
 }
 
 // === impl Core ===
@@ -47,11 +51,13 @@ impl Core {
             limits,
             metrics,
             tracer,
+            waits: Waits::default(),
         })
     }
 
     /// What has to be done now and then.
     pub(crate) fn sweep(&self) {
+        self.waits.look(Instant::now());
         for pool in &self.pools {
             pool.sweep();
         }

@@ -1,62 +1,73 @@
 //! Sends a request to its upstream and waits for the response head, within every limit there is.
 
-use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Poll;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::body::{BodyState, BodyWatch, RequestBody};
 use super::core::Core;
 use super::route::Route;
+use super::waits::Waits;
 use crate::refusal::Refusal;
 use crate::upstream::{ConnectError, Lease};
 
 /// A response head, and the connection that its body comes over.
 pub(crate) type Answered = (Response<Incoming>, Lease);
 
-/// Sends a request. It is sent again only when a pooled connection hands it back unsent.
+/// Sends the request, begun at `begun`. It is sent again only when a pooled connection hands it back unsent.
 ///
 /// # Errors
 /// What the client is told; nothing was answered, so nothing is charged.
 pub(crate) async fn send(
     core: &Core,
     route: &Route,
-    mut request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
+    begun: Instant,
     deadline: Option<Instant>,
 ) -> Result<Answered, Refusal> {
     let pool = &core.pools[route.upstream];
-    let watch = request.body().watch();
-    loop {
+    let watch = request.as_ref().and_then(|request| request.body().watch());
+    let mut limits = Limits { route, watch: watch.as_ref(), deadline, begun };
+    while let Some(unsent) = request.take() {
         let mut lease = match pool.free() {
             Some(lease) => lease,
-            None => pool.connection(route.connect_timeout).await.map_err(|error| {
-                tracing::debug!(
-                    proxy = route.config.name,
-                    error = &error as &dyn std::error::Error,
-                    "no connection to the upstream"
-                );
-                match error {
-                    ConnectError::Connect(_) | ConnectError::Tls(_) | ConnectError::Http(_) => {
-                        Refusal::UpstreamUnreachable
-                    }
-                    ConnectError::TooSlow => Refusal::UpstreamTooSlow,
-                    ConnectError::Saturated => Refusal::UpstreamSaturated,
-                }
-            })?,
+            None => {
+                // Boxed, since few calls come here and all would carry its size.
+                let lease = Box::pin(pool.connection(route.connect_timeout)).await;
+                let lease = lease.map_err(|error| unconnected(route, &error))?;
+                limits.begun = Instant::now();
+                lease
+            }
         };
-        let limits =
-            Limits { route, watch: watch.as_ref(), deadline, begun: Cell::new(Instant::now()) };
-        match limits.wait(lease.send(request)).await {
+        match limits.wait(&core.waits, lease.send(unsent)).await {
             Some(Ok(response)) => return Ok((response, lease)),
             Some(Err(mut failed)) => match failed.take_message() {
-                Some(unsent) if lease.is_reused => request = unsent,
+                Some(unsent) if lease.is_reused => *request = Some(unsent),
                 Some(_) => return Err(Refusal::UpstreamUnreachable),
                 None => return Err(failure(watch.as_ref(), failed.error())),
             },
             None => return Err(Refusal::UpstreamTooSlow),
         }
+    }
+    // A request is there until it is answered.
+    Err(Refusal::UpstreamUnreachable)
+}
+
+fn unconnected(route: &Route, error: &ConnectError) -> Refusal {
+    tracing::debug!(
+        proxy = route.config.name,
+        error = error as &dyn std::error::Error,
+        "no connection to the upstream"
+    );
+    match error {
+        ConnectError::Connect(_) | ConnectError::Tls(_) | ConnectError::Http(_) => {
+            Refusal::UpstreamUnreachable
+        }
+        ConnectError::TooSlow => Refusal::UpstreamTooSlow,
+        ConnectError::Saturated => Refusal::UpstreamSaturated,
     }
 }
 
@@ -79,30 +90,46 @@ struct Limits<'a> {
     route: &'a Route,
     watch: Option<&'a Rc<BodyWatch>>,
     deadline: Option<Instant>,
-    begun: Cell<Instant>,
+    begun: Instant,
 }
 
 // === impl Limits ===
 
 impl Limits<'_> {
     /// Waits; none where a limit is reached.
-    async fn wait<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+    async fn wait<T>(&mut self, waits: &Waits, answer: impl Future<Output = T>) -> Option<T> {
         let mut answer = std::pin::pin!(answer);
-        loop {
-            let head_deadline = self.begun.get() + self.route.head_timeout;
-            let end = self.deadline.map_or(head_deadline, |deadline| deadline.min(head_deadline));
-            if let Ok(answer) = timeout_at(end, answer.as_mut()).await {
-                return Some(answer);
+        let mut wait = waits.until(self.end());
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
             }
-            // The upstream's time runs from the end of the request; while that is on its way, the client's limit holds.
-            let progress = self.watch.map(|watch| watch.progress.get());
-            let is_total_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            match progress {
-                Some(progress) if progress > self.begun.get() && !is_total_over => {
-                    self.begun.set(progress);
+            while wait.poll(cx).is_ready() {
+                if !self.is_extended() {
+                    return Poll::Ready(None);
                 }
-                Some(_) | None => return None,
+                wait = waits.until(self.end());
             }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn end(&self) -> Instant {
+        let head_deadline = self.begun + self.route.head_timeout;
+        self.deadline.map_or(head_deadline, |deadline| deadline.min(head_deadline))
+    }
+
+    /// The upstream's time runs from the end of the request: while that is on its way, the client's limit holds.
+    fn is_extended(&mut self) -> bool {
+        let is_total_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let progress = self.watch.map(|watch| watch.progress.get());
+        match progress.filter(|progress| *progress > self.begun && !is_total_over) {
+            Some(progress) => {
+                self.begun = progress;
+                true
+            }
+            None => false,
         }
     }
 }

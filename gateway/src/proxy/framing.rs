@@ -5,9 +5,10 @@
 //! `Transfer-Encoding` and `Content-Length` come together it drops the length and closes after the answer, as RFC 9112 §6.3
 //! lets it. What is left is here; a doubled length of equal value is `server::head_guard`'s.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Version};
 
+use super::headers::{Bit, Scan};
 use crate::config::Limits;
 use crate::refusal::Refusal;
 
@@ -15,7 +16,11 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 /// What is wrong with the head.
-pub(crate) fn check<'a, B>(request: &'a Request<B>, limits: &Limits) -> Result<&'a str, Refusal> {
+pub(crate) fn check<'a, B>(
+    request: &'a Request<B>,
+    scan: Scan,
+    limits: &Limits,
+) -> Result<&'a str, Refusal> {
     let method = request.method();
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(Refusal::MethodNotAllowed);
@@ -25,9 +30,22 @@ pub(crate) fn check<'a, B>(request: &'a Request<B>, limits: &Limits) -> Result<&
         return Err(Refusal::TargetTooLong);
     }
     let headers = request.headers();
-    check_framing(headers)?;
-    check_expect(headers)?;
-    let host = one(headers, &HOST)?;
+    for bit in [Bit::Host, Bit::ContentLength, Bit::TransferEncoding, Bit::Expect] {
+        if scan.has_twice(bit) {
+            return Err(Refusal::BadRequest);
+        }
+    }
+    if scan.has(Bit::TransferEncoding) && !is_value(headers, &TRANSFER_ENCODING, b"chunked") {
+        return Err(Refusal::BadRequest);
+    }
+    if scan.has(Bit::Expect) && !is_value(headers, &EXPECT, b"100-continue") {
+        return Err(Refusal::ExpectationFailed);
+    }
+    let host = match headers.get(HOST).map(|host| host.to_str()) {
+        Some(Ok(host)) => Some(host),
+        Some(Err(_)) => return Err(Refusal::BadRequest),
+        None => None,
+    };
     let host = match (uri.authority(), host) {
         (Some(authority), Some(host)) => {
             // RFC 9112 §3.2.2: the target's host wins. RFC 9113 §8.3.1: there they must not differ.
@@ -57,35 +75,8 @@ pub(crate) fn without_port(host: &str) -> &str {
     }
 }
 
-fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    if let Some(encoding) = one(headers, &TRANSFER_ENCODING)?
-        && !encoding.eq_ignore_ascii_case("chunked")
-    {
-        return Err(Refusal::BadRequest);
-    }
-    one(headers, &CONTENT_LENGTH)?;
-    Ok(())
-}
-
-fn check_expect(headers: &HeaderMap) -> Result<(), Refusal> {
-    match one(headers, &EXPECT)? {
-        Some(expected) if !expected.eq_ignore_ascii_case("100-continue") => {
-            Err(Refusal::ExpectationFailed)
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// The value of a header that must not come twice.
-fn one<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Result<Option<&'a str>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(Refusal::BadRequest);
-    }
-    value.to_str().map(Some).map_err(|_| Refusal::BadRequest)
+fn is_value(headers: &HeaderMap, name: &HeaderName, want: &[u8]) -> bool {
+    headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(want))
 }
 
 /// Whether these are bytes of a host and port. Which host, the routes say.
@@ -116,7 +107,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap(), &Limits::default()).map(str::to_owned)
+        let request = request.body(()).unwrap();
+        let scan = Scan::of(request.headers());
+        check(&request, scan, &Limits::default()).map(str::to_owned)
     }
 
     #[test]

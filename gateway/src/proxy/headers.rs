@@ -1,11 +1,11 @@
 //! What a request and a response lose and gain on their way through.
 //!
 //! Headers that speak of one connection only (RFC 9110 §7.6.1) end here, those that `Connection` names included. One pass over
-//! the names finds which of them are there, so that a request with none of them costs no look-up.
+//! the names finds which headers matter here ([`Scan`]), so that what is not there costs no look-up.
 
 use http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 
@@ -24,6 +24,13 @@ static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
+/// Which of the headers that matter here a message has, found in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scan {
+    there: u32,
+    twice: u32,
+}
+
 /// What a message asked of this hop in the headers that were taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hop {
@@ -33,31 +40,116 @@ pub(crate) struct Hop {
     pub(crate) is_websocket: bool,
 }
 
-/// Takes off what speaks of one connection only.
-pub(crate) fn strip_hop(headers: &mut HeaderMap) -> Hop {
-    let mut there = 0_u16;
-    for name in headers.keys() {
-        there |= bit(name);
+/// A header that matters here, as a bit of a [`Scan`].
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Bit {
+    Te = 1,
+    Connection = 1 << 1,
+    TransferEncoding = 1 << 2,
+    Upgrade = 1 << 3,
+    KeepAlive = 1 << 4,
+    ProxyConnection = 1 << 5,
+    Http2Settings = 1 << 6,
+    ProxyAuthorization = 1 << 7,
+    ProxyAuthenticate = 1 << 8,
+    Expect = 1 << 9,
+    Host = 1 << 10,
+    ContentLength = 1 << 11,
+    ForwardedFor = 1 << 12,
+    Forwarded = 1 << 13,
+    Via = 1 << 14,
+    Traceparent = 1 << 15,
+}
+
+/// Those that end here whatever they say.
+const REST: [(&HeaderName, Bit); 8] = [
+    (&TRANSFER_ENCODING, Bit::TransferEncoding),
+    (&UPGRADE, Bit::Upgrade),
+    (&KEEP_ALIVE, Bit::KeepAlive),
+    (&PROXY_CONNECTION, Bit::ProxyConnection),
+    (&HTTP2_SETTINGS, Bit::Http2Settings),
+    (&PROXY_AUTHORIZATION, Bit::ProxyAuthorization),
+    (&PROXY_AUTHENTICATE, Bit::ProxyAuthenticate),
+    (&EXPECT, Bit::Expect),
+];
+const REST_BITS: u32 = 0b11_1111_1100;
+const HOP_BITS: u32 = REST_BITS | Bit::Te as u32 | Bit::Connection as u32;
+
+// === impl Scan ===
+
+impl Scan {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut scan = Self { there: 0, twice: 0 };
+        for (name, _) in headers {
+            let bit = bit(name.as_str());
+            scan.twice |= scan.there & bit;
+            scan.there |= bit;
+        }
+        scan
     }
+
+    pub(crate) fn has(self, bit: Bit) -> bool {
+        self.there & bit as u32 != 0
+    }
+
+    /// Whether a header came more than once.
+    pub(crate) fn has_twice(self, bit: Bit) -> bool {
+        self.twice & bit as u32 != 0
+    }
+
+    pub(crate) fn has_traceparent(self) -> bool {
+        self.has(Bit::Traceparent)
+    }
+}
+
+/// The bit of a name; lengths tell nearly all names apart before a byte is compared.
+fn bit(name: &str) -> u32 {
+    let (known, bit) = match name.len() {
+        2 => ("te", Bit::Te),
+        3 => ("via", Bit::Via),
+        4 => ("host", Bit::Host),
+        6 => ("expect", Bit::Expect),
+        7 => ("upgrade", Bit::Upgrade),
+        9 => ("forwarded", Bit::Forwarded),
+        10 if name.starts_with('c') => ("connection", Bit::Connection),
+        10 => ("keep-alive", Bit::KeepAlive),
+        11 => ("traceparent", Bit::Traceparent),
+        14 if name.starts_with('c') => ("content-length", Bit::ContentLength),
+        14 => ("http2-settings", Bit::Http2Settings),
+        15 => ("x-forwarded-for", Bit::ForwardedFor),
+        16 => ("proxy-connection", Bit::ProxyConnection),
+        17 => ("transfer-encoding", Bit::TransferEncoding),
+        18 => ("proxy-authenticate", Bit::ProxyAuthenticate),
+        19 => ("proxy-authorization", Bit::ProxyAuthorization),
+        _ => return 0,
+    };
+    if name == known { bit as u32 } else { 0 }
+}
+
+/// Takes off what speaks of one connection only.
+pub(crate) fn strip_hop(headers: &mut HeaderMap, scan: Scan) -> Hop {
     let mut hop = Hop { takes_trailers: false, is_websocket: false };
-    if there == 0 {
+    if scan.there & HOP_BITS == 0 {
         return hop;
     }
-    if there & TE_BIT != 0 {
+    if scan.has(Bit::Te) {
         hop.takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
         headers.remove(TE);
     }
-    if there & CONNECTION_BIT != 0 {
-        let is_upgrade =
-            headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    if scan.has(Bit::Connection) {
+        let mut values = headers.get_all(CONNECTION).iter();
+        let is_upgrade = values.any(|value| has_token(value, "upgrade"));
         let is_websocket =
             |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
         hop.is_websocket = is_upgrade && headers.get(UPGRADE).is_some_and(is_websocket);
         strip_named(headers);
     }
-    for (name, mask) in REST {
-        if there & mask != 0 {
-            headers.remove(name);
+    if scan.there & REST_BITS != 0 {
+        for (name, bit) in REST {
+            if scan.has(bit) {
+                headers.remove(name);
+            }
         }
     }
     hop
@@ -80,33 +172,10 @@ fn strip_named(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
     for name in named {
         // A client must not make the gateway hide what says where a message ends and whom it is for.
-        if name != http::header::CONTENT_LENGTH && name != HOST {
+        if name != CONTENT_LENGTH && name != HOST {
             headers.remove(name);
         }
     }
-}
-
-const TE_BIT: u16 = 1;
-const CONNECTION_BIT: u16 = 1 << 1;
-const REST: [(&HeaderName, u16); 8] = [
-    (&TRANSFER_ENCODING, 1 << 2),
-    (&UPGRADE, 1 << 3),
-    (&KEEP_ALIVE, 1 << 4),
-    (&PROXY_CONNECTION, 1 << 5),
-    (&HTTP2_SETTINGS, 1 << 6),
-    (&PROXY_AUTHORIZATION, 1 << 7),
-    (&PROXY_AUTHENTICATE, 1 << 8),
-    (&EXPECT, 1 << 9),
-];
-
-fn bit(name: &HeaderName) -> u16 {
-    if *name == TE {
-        return TE_BIT;
-    }
-    if *name == CONNECTION {
-        return CONNECTION_BIT;
-    }
-    REST.iter().find(|(known, _)| *known == name).map_or(0, |(_, mask)| *mask)
 }
 
 /// Whether a comma-separated list has this word, whatever its case and parameters.
@@ -144,6 +213,7 @@ pub(crate) fn say_close(headers: &mut HeaderMap) {
 /// Tells the upstream about the client and the host that it asked for.
 pub(crate) fn tell_client(
     headers: &mut HeaderMap,
+    scan: Scan,
     client: &Client,
     host: &HeaderValue,
     how: Forwarded,
@@ -157,11 +227,13 @@ pub(crate) fn tell_client(
             headers.insert(FORWARDED, client.forwarded(host));
         }
         Forwarded::Append => {
-            append(headers, &X_FORWARDED_FOR, client.address.clone());
+            let is_first = !scan.has(Bit::ForwardedFor);
+            append(headers, &X_FORWARDED_FOR, client.address.clone(), is_first);
             // These two are no lists for most readers: whoever stands in front knows better.
             headers.entry(&X_FORWARDED_PROTO).or_insert_with(|| scheme(client).clone());
             headers.entry(&X_FORWARDED_HOST).or_insert_with(|| host.clone());
-            append(headers, &FORWARDED, client.forwarded(host));
+            let is_first = !scan.has(Bit::Forwarded);
+            append(headers, &FORWARDED, client.forwarded(host), is_first);
         }
     }
 }
@@ -171,25 +243,26 @@ fn scheme(client: &Client) -> &'static HeaderValue {
 }
 
 /// Adds the gateway to the message's way, by the version that it arrived in.
-pub(crate) fn tell_via(headers: &mut HeaderMap, version: Version) {
+pub(crate) fn tell_via(headers: &mut HeaderMap, scan: Scan, version: Version) {
     let via = match version {
         Version::HTTP_2 => HeaderValue::from_static("2.0 tollgate"),
         Version::HTTP_10 => HeaderValue::from_static("1.0 tollgate"),
         _ => HeaderValue::from_static("1.1 tollgate"),
     };
-    append(headers, &VIA, via);
+    append(headers, &VIA, via, !scan.has(Bit::Via));
 }
 
-/// Appends to a list header, in one line.
-fn append(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    let mut before = headers.get_all(name).iter();
-    let Some(first) = before.next() else {
+/// Appends to a list header, in one line. `is_first`: there is none yet.
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue, is_first: bool) {
+    if is_first {
         headers.insert(name, value);
         return;
-    };
-    let mut whole = first.as_bytes().to_vec();
-    for next in before.chain([&value]) {
-        whole.extend_from_slice(b", ");
+    }
+    let mut whole = Vec::new();
+    for next in headers.get_all(name).iter().chain([&value]) {
+        if !whole.is_empty() {
+            whole.extend_from_slice(b", ");
+        }
         whole.extend_from_slice(next.as_bytes());
     }
     // Parts that are values make a value.
@@ -231,11 +304,37 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        let hop = strip_hop(&mut headers);
+        let scan = Scan::of(&headers);
+        assert!(scan.has_twice(Bit::Connection) && !scan.has_twice(Bit::Te));
+        let hop = strip_hop(&mut headers, scan);
         assert_eq!(hop, Hop { takes_trailers: true, is_websocket: false });
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "trailer", "x-kept"]);
+    }
+
+    #[test]
+    fn every_bit_is_found_by_its_name() {
+        let mut seen = 0;
+        for (name, known) in REST {
+            assert_eq!(bit(name.as_str()), known as u32, "{name}");
+            seen |= known as u32;
+        }
+        assert_eq!(seen, REST_BITS);
+        let others = [
+            ("te", Bit::Te),
+            ("connection", Bit::Connection),
+            ("host", Bit::Host),
+            ("content-length", Bit::ContentLength),
+            ("x-forwarded-for", Bit::ForwardedFor),
+            ("forwarded", Bit::Forwarded),
+            ("via", Bit::Via),
+            ("traceparent", Bit::Traceparent),
+        ];
+        for (name, known) in others {
+            assert_eq!(bit(name), known as u32, "{name}");
+        }
+        assert_eq!(bit("accept"), 0);
     }
 
     #[test]
@@ -247,7 +346,9 @@ mod tests {
             (&[("connection", "upgrade"), ("upgrade", "h2c")], false),
         ];
         for (headers, want) in rows {
-            assert_eq!(strip_hop(&mut map(headers)).is_websocket, want, "{headers:?}");
+            let mut map = map(headers);
+            let scan = Scan::of(&map);
+            assert_eq!(strip_hop(&mut map, scan).is_websocket, want, "{headers:?}");
         }
     }
 
@@ -255,7 +356,8 @@ mod tests {
     fn lists_are_appended_in_one_line() {
         let mut headers = map(&[("via", "1.0 a")]);
         headers.append("via", HeaderValue::from_static("1.1 b"));
-        tell_via(&mut headers, Version::HTTP_2);
+        let scan = Scan::of(&headers);
+        tell_via(&mut headers, scan, Version::HTTP_2);
         let lines: Vec<_> = headers.get_all("via").iter().collect();
         assert_eq!(lines, ["1.0 a, 1.1 b, 2.0 tollgate"]);
     }

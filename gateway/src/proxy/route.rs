@@ -119,6 +119,15 @@ impl Routes {
         }
     }
 
+    /// The shortest limit on an upstream's response head.
+    pub(crate) fn shortest_limit(&self) -> Duration {
+        let limits = self
+            .all
+            .iter()
+            .flat_map(|route| route.total_timeout.into_iter().chain([route.head_timeout]));
+        limits.min().unwrap_or(Duration::MAX)
+    }
+
     fn at(&self, host: &str, path: &str) -> Option<&Route> {
         let host = host.strip_suffix('.').unwrap_or(host);
         let named = self.by_host.iter().find(|(name, _)| name.eq_ignore_ascii_case(host));

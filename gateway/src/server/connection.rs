@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,7 +25,7 @@ use super::stall::StreamExecutor;
 use super::watch_list::{Finish, Finishing, Registry, Watched};
 use crate::admission::Admission;
 use crate::config::Limits;
-use crate::proxy::{self, Core, ResponseBody};
+use crate::proxy::{self, Core, ResponseBody, Serving};
 
 /// How often an HTTP/2 client is asked whether it still lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -80,12 +81,9 @@ pub(crate) async fn serve<A: Admission>(
         }
         None => return,
     };
-    let service_client = Rc::clone(&client);
+    let serving = Rc::new(Serving { core, admission, client: Rc::clone(&client) });
     let service = service_fn(move |request: Request<Incoming>| {
-        let core = Rc::clone(&core);
-        let admission = Arc::clone(&admission);
-        let client = Rc::clone(&service_client);
-        async move { Ok::<_, Infallible>(proxy::serve(core, admission, client, request).await) }
+        proxy::serve(Rc::clone(&serving), request).map(Ok::<_, Infallible>)
     });
     let io = TokioIo::new(io);
     let ended = match protocol {

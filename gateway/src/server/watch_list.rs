@@ -160,9 +160,10 @@ impl Patience {
         }
     }
 
-    /// How often to look: a quarter of the shortest limit, at most every 10 ms, at least every 250 ms.
-    pub(crate) fn look_every(self) -> Duration {
-        let shortest = self.head.min(self.idle).min(self.stall);
+    /// How often to look, where the upstreams' shortest limit is this one: a quarter of the shortest of all, at most every
+    /// 10 ms, at least every 250 ms.
+    pub(crate) fn look_every(self, upstream: Duration) -> Duration {
+        let shortest = self.head.min(self.idle).min(self.stall).min(upstream);
         (shortest / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
     }
 }

@@ -72,7 +72,7 @@ impl<A: Admission> Worker<A> {
         let servers = Rc::new(Servers::new(limits));
         let registry = Rc::new(Registry::default());
         let patience = Patience::new(limits);
-        let mut look = interval(patience.look_every());
+        let mut look = interval(patience.look_every(core.routes.shortest_limit()));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drain_end = None;
         loop {
