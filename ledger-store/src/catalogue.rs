@@ -67,12 +67,6 @@ impl Catalogue {
         Catalogue { documents, ledger, rates: rates::RateCache::default() }
     }
 
-    /// The ledger whose wallets the catalogue's developers have.
-    #[must_use]
-    pub fn ledger(&self) -> &Arc<dyn Ledger> {
-        &self.ledger
-    }
-
     /// The log of the catalogue's changes from `since` on; see [`DocumentStore::changes`].
     ///
     /// # Errors

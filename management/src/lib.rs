@@ -9,6 +9,10 @@
 //! Invariants: a request that is refused changed nothing; a booking whose outcome is not known is
 //! answered as that, with the id to repeat it with, and never as a failure; amounts are exact or
 //! refused.
+//! Beyond Apigee: `GET …/balance:entries` lists the journal; credits and adjustments take a
+//! `reason` for it; an adjustment takes an `Idempotency-Key` and its answer names it; an
+//! organization whose property `tollgate.adjustment_cap` is `true` refuses adjustments that raise
+//! a balance above what the newest credit left.
 //! Not here: what a record must fulfil (`ledger-store::catalogue`), how money is booked
 //! (`ledger-store::book`), TLS.
 

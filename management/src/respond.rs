@@ -113,9 +113,6 @@ fn catalogue_kind(error: &CatalogueError) -> Kind {
             kind(Http::CONFLICT, "ALREADY_EXISTS", Some(exists_reason(*what)))
         }
         CatalogueError::Invalid { .. } => kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", None),
-        CatalogueError::Unsupported { .. } => {
-            kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", Some("tollgate.unsupported"))
-        }
         CatalogueError::Precondition(_) => kind(Http::BAD_REQUEST, "FAILED_PRECONDITION", None),
         CatalogueError::Contended { .. } => retried(Http::CONFLICT, "ABORTED", None),
         CatalogueError::Ledger(error) => ledger_kind(error),

@@ -33,14 +33,6 @@ pub enum CatalogueError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A value that Apigee knows and this catalogue does not: nothing was changed.
-    #[error("{field}: {reason}")]
-    Unsupported {
-        /// The field, as Apigee calls it.
-        field: String,
-        /// What is not supported.
-        reason: String,
-    },
     /// The state of things does not allow it: nothing was changed.
     #[error("{0}")]
     Precondition(String),

@@ -23,7 +23,7 @@ impl Catalogue {
     /// Creates a rate plan.
     ///
     /// # Errors
-    /// `Missing` (product), `Invalid`, `Unsupported`, `Precondition` (another plan is active in
+    /// `Missing` (product), `Invalid`, `Precondition` (another plan is active in
     /// its window), or the store's.
     pub async fn create_plan(
         &self,

@@ -5,7 +5,7 @@
 //! again has another id and therefore other wallets.
 
 use sha2::{Digest, Sha256};
-use tollgate_metering::{Account, Currency, DeveloperId, UnixMillis, WalletId};
+use tollgate_metering::{Account, Currency, DeveloperId, UnixMillis, WalletId, booking};
 use uuid::Builder;
 
 use super::Catalogue;
@@ -91,11 +91,7 @@ impl Catalogue {
     async fn seal_wallet(&self, wallet: WalletId) -> Result<(), CatalogueError> {
         for _ in 0..ATTEMPTS {
             let Some(read) = self.ledger.read(wallet).await? else { return Ok(()) };
-            if read.account.header.is_sealed {
-                return Ok(());
-            }
-            let mut change = read.account.change();
-            change.header.is_sealed = true;
+            let Some(change) = booking::seal(&read.account) else { return Ok(()) };
             if self.ledger.commit(&change).await? == Commit::Applied {
                 return Ok(());
             }

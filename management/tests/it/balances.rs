@@ -1,6 +1,8 @@
 //! Credits, adjustments and the journal.
 
 use serde_json::json;
+use tollgate_ledger_store::Ledger;
+use tollgate_ledger_store::catalogue::wallet_id;
 
 use crate::harness::{ADA, ADMIN, NOON, READER, Server};
 
@@ -165,4 +167,20 @@ async fn the_journal_says_who_when_why_and_how_much() {
     let next = first.json["nextStartKey"].as_str().unwrap();
     let second = server.get(&format!("{path}?count=1&startKey={next}")).await;
     assert_ne!(first.json["entries"][0]["id"], second.json["entries"][0]["id"]);
+}
+
+/// A credit that was under way while its developer was deleted.
+#[tokio::test]
+async fn a_sealed_wallet_takes_no_money() {
+    let server = Server::start_with_ada().await;
+    server.credit("EUR", "5", "t-1").await;
+    let id = server.get(ADA).await.json["developerId"].as_str().unwrap().parse().unwrap();
+    let wallet = wallet_id(id, "EUR".parse().unwrap());
+    let account = server.sqlite.read(wallet).await.unwrap().unwrap().account;
+    let sealed = tollgate_metering::booking::seal(&account).unwrap();
+    server.sqlite.commit(&sealed).await.unwrap();
+    let refused = server.credit("EUR", "5", "t-2").await;
+    assert_eq!((refused.status, refused.reason()), (400, "tollgate.wallet.sealed"), "{refused:?}");
+    assert_eq!(server.credit("EUR", "5", "t-1").await.status, 200, "it was booked before");
+    assert_eq!(server.balance("EUR").await.unwrap(), "5");
 }
