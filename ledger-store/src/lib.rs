@@ -4,6 +4,8 @@
 //! written without conditions, and nothing that would need arithmetic in the database. The rules
 //! of the ledger are therefore written once, over the trait, and hold for every backend;
 //! `tests/it/conformance.rs` lists each property once and runs it against all of them.
+//! [`Book`] books entries under ids, folds, closes and raises horizons; [`verify`] audits and
+//! exports a ledger.
 //! [`DocumentStore`] keeps the catalogue (organizations, developers, apps, keys, products, plans)
 //! as versioned documents with a log of changes.
 //!

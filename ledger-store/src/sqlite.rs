@@ -162,6 +162,8 @@ impl Ledger for SqliteLedger {
 
     /// The system's clock, but never before the latest time that was seen: after the clock was
     /// set back, this one is ahead of it, and nodes notice that they are off.
+    /// A clock that had once been ahead leaves its mark: when that is mended, an operator lowers
+    /// `clock_high_ms` in the table `meta`.
     async fn clock(&self) -> Result<UnixMillis, LedgerError> {
         let mark = self.read_only(Operation::Meta, "read the clock", accounts::clock_mark).await?;
         Ok(self.clock.now().max(mark))
