@@ -146,8 +146,7 @@ impl NodeWallet {
             let durable = Some((held.amount, held.seq));
             let new = Hold { amount: held.amount, seq: held.seq, fresh_at: wall, durable };
             match self.holds.get_mut(incarnation) {
-                Some(hold) if hold.seq > held.seq => {}
-                Some(hold) if hold.seq == held.seq => hold.durable = durable,
+                Some(hold) if hold.seq >= held.seq => hold.durable = durable,
                 Some(hold) => {
                     *hold = new;
                     self.changes += 1;

@@ -253,6 +253,20 @@ fn a_dead_gateways_holds_expire_and_a_living_ones_do_not() {
     assert_eq!(others(&mut node, hour.plus(HOLD_LIFE).plus(Duration::from_millis(1))), money("0"));
 }
 
+/// A gateway that came back said that its dead predecessor holds nothing, before the node had read
+/// that it did: no hold and no news of one looked alike, and the hold stayed for its whole life.
+#[test]
+fn a_hold_that_was_given_back_before_it_was_read_is_written() {
+    let (mut node, mut ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
+    let dead = incarnation(11);
+    ledger.holds.insert(dead, ReadHold { amount: "0.5".parse().unwrap(), seq: 5 });
+    let given_back = Part { held: Some(Money::ZERO), ..part(dead, 10, Vec::new()) };
+    node.report(A, 1, &given_back, NOW);
+    reread(&mut node, &ledger, mark(1, 1));
+    persist(&mut node, &mut ledger, mark(1, 1));
+    assert_eq!(ledger.holds[&dead], ReadHold { amount: Money::ZERO, seq: 10 });
+}
+
 #[test]
 fn the_last_minute_of_usage_is_overwritten_in_place() {
     let (mut node, ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
