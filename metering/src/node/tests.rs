@@ -13,6 +13,7 @@ use crate::meter::{BillingType, Register};
 use crate::protocol::Snapshot;
 use crate::time::Period;
 
+mod both_sides;
 mod interleavings;
 mod rules;
 

@@ -304,7 +304,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn no_unit_is_counted_twice_or_lost(steps in prop::collection::vec(step(), 1..120)) {
