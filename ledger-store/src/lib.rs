@@ -16,6 +16,7 @@
 pub mod book;
 pub mod catalogue;
 pub mod clock;
+pub mod cql;
 pub mod documents;
 pub mod error;
 pub mod ledger;
@@ -27,6 +28,7 @@ pub mod verify;
 pub use book::{Book, BookError, Booked};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use clock::{Clock, SystemClock};
+pub use cql::{CqlConfig, CqlLedger};
 pub use documents::{Document, DocumentChange, DocumentKey, DocumentStore, Put};
 pub use error::LedgerError;
 pub use ledger::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};

@@ -1,0 +1,92 @@
+//! The ledger on Apache Cassandra or ScyllaDB.
+//!
+//! Two kinds of tables that never mix: what is changed under a condition (accounts, documents,
+//! the registry), one partition a developer, document scope or incarnation, by Paxos; and what
+//! incarnations report (registers, holds, usage, suspense), by plain writes whose timestamps make
+//! every repetition and reordering harmless. No counter columns, no materialized views, no logged
+//! batches, no time to live on money.
+//!
+//! Invariants: a keyspace holds one generation, so nothing in flight to an older one lands here;
+//! a part of an account is read with SERIAL or not at all; a conditional write is never repeated
+//! by the driver, and its error says "certainly not applied" only where that is certain.
+//! Bounds: a call has at most `writes_in_flight_max` writes in flight; timeouts are those of
+//! [`CqlConfig`]. Not here: when to fold, close, purge (`metering`), retries of changes (`book`).
+
+mod account;
+mod cluster;
+mod config;
+mod contention;
+mod documents;
+mod entries;
+mod generation;
+mod header;
+mod keys;
+mod ledger;
+mod node_metrics;
+mod outcome;
+mod registers;
+mod registry;
+mod schema;
+mod session;
+mod statements;
+mod suspense;
+mod values;
+mod wallets;
+
+use std::sync::Arc;
+
+use self::cluster::Cluster;
+pub use self::config::CqlConfig;
+pub use self::node_metrics::NodeMetrics;
+use self::registers::DaysKnown;
+use self::statements::{Profiles, Statements};
+use self::wallets::DevelopersKnown;
+use crate::error::LedgerError;
+use crate::metrics::LedgerMetrics;
+
+/// A ledger in a keyspace.
+#[derive(Debug)]
+pub struct CqlLedger {
+    cluster: Arc<Cluster>,
+    generation: u32,
+    days: DaysKnown,
+    developers: DevelopersKnown,
+    metrics: LedgerMetrics,
+}
+
+// === impl CqlLedger ===
+
+impl CqlLedger {
+    /// Connects to a cluster, waiting for it at most `start_timeout_ms`, and makes or migrates the
+    /// keyspace of the configured generation.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotOurs`] where the settings or the keyspace do not fit,
+    /// [`LedgerError::Unavailable`] where the cluster does not answer.
+    pub async fn connect(
+        config: &CqlConfig,
+        metrics: LedgerMetrics,
+        nodes: NodeMetrics,
+    ) -> Result<CqlLedger, LedgerError> {
+        config.check()?;
+        let session = session::connect(config).await?;
+        let datacenter = session::datacenter(&session, config).await?;
+        schema::migrate(&session, config, &datacenter).await?;
+        let profiles = Profiles::new(config, &datacenter);
+        let statements = Statements::prepare(&session, &config.keyspace(), &profiles)
+            .await
+            .map_err(|error| outcome::unavailable("prepare the statements", error))?;
+        let writes_in_flight_max = config.writes_in_flight_max;
+        let cluster =
+            Cluster { session, statements, profiles, metrics: nodes, writes_in_flight_max };
+        generation::adopt(&cluster, config.generation).await?;
+        tracing::info!(keyspace = config.keyspace(), datacenter, "ledger opened");
+        Ok(CqlLedger {
+            cluster: Arc::new(cluster),
+            generation: config.generation,
+            days: DaysKnown::default(),
+            developers: DevelopersKnown::default(),
+            metrics,
+        })
+    }
+}
