@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod conformance;
+mod cql;
 mod fault;
 mod fixtures;
 mod sqlite;
