@@ -34,6 +34,11 @@ use crate::sync_client::{
 use crate::waits::Waits;
 use crate::wallet_cache::{Books, Feed, NoHold, WalletCache, WalletHold};
 
+#[doc(hidden)]
+pub use self::offline::Offline;
+
+mod offline;
+
 /// How long one node may take to say who a key belongs to.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Times that a key is asked for again because something changed meanwhile.

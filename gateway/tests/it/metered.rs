@@ -11,6 +11,7 @@ use tollgate_gateway::clock::SystemClock;
 use tollgate_gateway::config::{Proxy, Unpriced};
 use tollgate_gateway::metered::NotReady;
 use tollgate_gateway::refusal::Refusal;
+use tollgate_gateway::sync_client::{SyncTls, Token};
 use tollgate_gateway::{Metered, SyncSettings};
 use tollgate_metering::Units;
 use tollgate_proto::v1;
@@ -267,6 +268,75 @@ async fn a_fenced_incarnation_is_followed_by_a_new_one() {
     sleep(Duration::from_millis(200)).await;
     assert_eq!(wallets.call().await, Ok(()));
     assert_eq!(wallets.call().await, Err(Refusal::BalanceTooSmall));
+}
+
+#[tokio::test]
+async fn a_register_at_half_its_range_is_followed_by_a_new_incarnation() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    ledger.with(|books| books.base = "1000000000".parse().unwrap());
+    let wallets = Wallets::ready(&[&node]).await;
+    let big = Multiplier { units: units(5_000_000_000), ..Multiplier::ONE };
+    wallets.call_with(Some(KEY), big).await.unwrap();
+    until("the first has ended", || ledger.with(|books| books.finals.len()) == 1).await;
+    wallets.call_until_it_passes().await;
+    until("both count", || ledger.units() == units(5_000_000_001)).await;
+    assert_eq!(ledger.with(|books| books.registered.len()), 2);
+}
+
+#[tokio::test]
+async fn a_ledger_that_does_not_know_an_incarnation_registers_it_again() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    let wallets = Wallets::ready(&[&node]).await;
+    node.script(|script| script.refuses = Some(v1::RefusedReason::Unregistered));
+    wallets.calls(2).await;
+    until("registered again", || ledger.with(|books| books.registered.len()) >= 2).await;
+    node.script(|script| script.refuses = None);
+    until("counted", || ledger.units() == units(2)).await;
+    ledger.with(|books| assert_eq!(books.registered[0], books.registered[1]));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_serve_is_left_for_another() {
+    let ledger = Ledger::default();
+    let (first, second) = (Node::start(&ledger).await, Node::start(&ledger).await);
+    let wallets = Wallets::ready(&[&first, &second]).await;
+    wallets.calls(2).await;
+    let serves = |node: &Node| node.subscriptions().0 > node.subscriptions().1;
+    until("one serves", || serves(&first) || serves(&second)).await;
+    let broken = if serves(&first) { &first } else { &second };
+    broken.script(|script| script.refuses = Some(v1::RefusedReason::NotServing));
+    wallets.calls(3).await;
+    until("counted by the other", || ledger.units() == units(5)).await;
+}
+
+#[tokio::test]
+async fn a_gateway_shows_its_token_and_certificate() {
+    let ledger = Ledger::default();
+    let node = Node::start_secured(&ledger, "geheim").await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let mut settings = SyncSettings::new("gateway-1", dir.path().join("spend"));
+    settings.balance_sync = vec![format!("https://localhost:{}", node.address.port())];
+    settings.tls = Some(SyncTls {
+        ca_file: path("ca.pem", &node.certificate),
+        server_name: None,
+        certificate_file: Some(path("gateway.pem", &node.certificate)),
+        key_file: Some(path("key.pem", &node.key)),
+    });
+    settings.token = Some(Token::new("falsch"));
+    let stranger = Wallets::begin(&settings);
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(stranger.readiness(), Err(NotReady::NoIncarnation));
+    settings.token = None;
+    settings.token_file = Some(path("token", "geheim\n"));
+    let known = Wallets::begin(&settings);
+    until("ready", || known.readiness().is_ok()).await;
 }
 
 #[tokio::test]

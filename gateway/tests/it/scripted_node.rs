@@ -19,6 +19,7 @@ use tollgate_proto::v1::node_message::Message as ToGateway;
 use tollgate_proto::v1::resolve_server::{Resolve, ResolveServer};
 use tollgate_proto::v1::sync_server::{Sync, SyncServer};
 use tollgate_proto::{PlanPrices, snapshot_to_wire, v1};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -63,6 +64,9 @@ pub(crate) struct Script {
 /// A running node.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    /// PEM, where it has one; it takes gateways with the same one.
+    pub(crate) certificate: String,
+    pub(crate) key: String,
     inner: NodeInner,
     /// Its own, so that a kill takes every connection with it.
     runtime: Option<tokio::runtime::Runtime>,
@@ -211,8 +215,31 @@ impl Node {
         Self::start_at(ledger, "127.0.0.1:0".parse().unwrap()).await
     }
 
+    /// Starts a node that speaks TLS, to those with its certificate and this token.
+    pub(crate) async fn start_secured(ledger: &Ledger, token: &'static str) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(&certificate, &key))
+            .client_ca_root(Certificate::from_pem(&certificate));
+        let server = Server::builder().tls_config(tls).unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut node = Self::serve_at(ledger, address, server, Some(token)).await;
+        (node.certificate, node.key) = (certificate, key);
+        node
+    }
+
     /// Starts a node where one was before.
     pub(crate) async fn start_at(ledger: &Ledger, address: SocketAddr) -> Self {
+        Self::serve_at(ledger, address, Server::builder(), None).await
+    }
+
+    async fn serve_at(
+        ledger: &Ledger,
+        address: SocketAddr,
+        mut server: Server,
+        token: Option<&'static str>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -227,13 +254,20 @@ impl Node {
             subscriptions: Arc::default(),
             clock: SystemClock::start(),
         };
-        let server = tonic::transport::Server::builder()
-            .add_service(SyncServer::new(inner.clone()))
-            .add_service(ResolveServer::new(inner.clone()));
+        let knows = move |request: Request<()>| {
+            let shown = request.metadata().get("authorization");
+            let is_known =
+                token.is_none_or(|token| shown.is_some_and(|it| it == &format!("Bearer {token}")));
+            if is_known { Ok(request) } else { Err(Status::unauthenticated("who are you?")) }
+        };
+        let server = server
+            .add_service(SyncServer::with_interceptor(inner.clone(), knows))
+            .add_service(ResolveServer::with_interceptor(inner.clone(), knows));
         runtime.spawn(async move {
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
-        Self { address, inner, runtime: Some(runtime) }
+        let (certificate, key) = Default::default();
+        Self { address, certificate, key, inner, runtime: Some(runtime) }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -39,20 +39,24 @@ impl Hub {
     fn leave_idle(&mut self, now: Duration) {
         let idle_before = now.saturating_sub(IDLE_AFTER).as_secs();
         let (mut oldest, mut not_durable_nanos) = (Duration::ZERO, 0_u128);
-        let nodes = &mut self.nodes;
+        let (nodes, limit) = (&mut self.nodes, self.parts.wallets.books.staleness_limit);
         self.parts.wallets.for_each(|entry| {
             not_durable_nanos += entry.not_durable().nanos();
             if entry.feed() == Feed::Idle {
                 return;
             }
-            if let Some(as_of) = entry.as_of() {
-                oldest = oldest.max(now.saturating_sub(as_of));
-            }
+            let age = entry.as_of().map(|as_of| now.saturating_sub(as_of));
+            oldest = oldest.max(age.unwrap_or_default());
             if u64::from(entry.used_s()) < idle_before && entry.is_quiet() {
                 if let Some(node) = entry.node() {
                     nodes[node].unsubscribe.push(entry.id);
                 }
                 entry.set_idle();
+            } else if age.is_some_and(|age| age > limit)
+                && let Some(node) = entry.node()
+            {
+                // Its node lives and says nothing of it: a subscription was lost.
+                nodes[node].subscribe.push(entry.id);
             }
         });
         let metrics = &self.parts.metrics;
