@@ -156,6 +156,8 @@ pub struct OwnIncarnations {
 pub struct Report {
     #[prost(message, optional, tag = "1")]
     pub incarnation: ::core::option::Option<Incarnation>,
+    /// Microseconds since 1970. Rises over all reports of one gateway, so that `answered_seq` names
+    /// one of them; an incarnation's reports that do not rise on a stream end it.
     #[prost(int64, tag = "2")]
     pub seq: i64,
     #[prost(message, repeated, tag = "3")]
@@ -319,7 +321,8 @@ pub struct NoWallet {
     #[prost(bytes = "vec", tag = "1")]
     pub wallet: ::prost::alloc::vec::Vec<u8>,
 }
-/// A report was not taken.
+/// A report was not taken: a later Durable says nothing about what it carried. FENCED speaks of all
+/// reports up to `seq`, once their units are in suspense.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
     #[prost(message, optional, tag = "1")]
