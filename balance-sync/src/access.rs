@@ -11,8 +11,7 @@ use tonic::Request;
 use crate::refusal::Refusal;
 
 /// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Exchange reports and snapshots, resolve keys.
     Gateway,

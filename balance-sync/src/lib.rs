@@ -31,7 +31,6 @@ use tollgate_ledger_store::clock::Clock;
 mod access;
 mod catalogue_log;
 mod changes;
-pub mod config;
 mod guard;
 mod housekeeping;
 mod incarnations;

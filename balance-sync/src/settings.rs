@@ -22,6 +22,9 @@ pub const MESSAGES_MAX: usize = 1_024;
 /// Reads of one shard under way at once.
 pub const READS_MAX: usize = 64;
 
+/// Reads of one shard in a second: what is subscribed beyond it is read less often.
+pub const READ_PACE_MAX: u32 = 2_000;
+
 /// Batches of one shard being written at once.
 pub const BATCHES_MAX: usize = 4;
 

@@ -9,7 +9,7 @@ use tollgate_metering::{Money, WalletId};
 
 use super::{Done, RETRY_AFTER, Shard};
 use crate::refusal::{Refusal, chain};
-use crate::settings::READS_MAX;
+use crate::settings::{READ_PACE_MAX, READS_MAX};
 
 /// A read that ended.
 pub(super) struct ReadDone {
@@ -105,7 +105,7 @@ impl Shard {
 
     /// Sets when the wallet is persisted and read next, by what it is worth and how fast it burns.
     fn plan(&mut self, wallet: WalletId, now: Duration) {
-        let bounds = self.bounds();
+        let (bounds, count) = (self.bounds(), self.wallets.len());
         let settings = &self.node.settings;
         let Some(entry) = self.wallets.get_mut(&wallet) else { return };
         let Ok(worth) = entry.worth(&self.node) else {
@@ -123,7 +123,13 @@ impl Shard {
         let slowest =
             if is_waited_for { settings.read_interval } else { settings.idle_read_interval };
         // A wallet that is not shared needs no haste: its reads only tell its age.
+        let slowest = slowest.max(least_interval(count));
         let pace = if entry.is_shared(now) { interval.min(slowest) } else { slowest };
         entry.read_at = now + pace.max(settings.tick);
     }
+}
+
+/// The interval at which reading so many wallets keeps to the pace of a shard.
+fn least_interval(wallets: usize) -> Duration {
+    Duration::from_secs(1) * u32::try_from(wallets).unwrap_or(u32::MAX) / READ_PACE_MAX
 }

@@ -44,7 +44,16 @@ pub(crate) struct Ground {
     pub(crate) product: Product,
     pub(crate) plan: Plan,
     pub(crate) key: String,
-    _folder: TempDir,
+    folder: Arc<TempDir>,
+}
+
+/// A ledger file that was opened.
+struct Opened {
+    ledger: Arc<AwayLedger>,
+    catalogue: Arc<Catalogue>,
+    clock: Arc<SetClock>,
+    book: Book,
+    folder: Arc<TempDir>,
 }
 
 /// A node that runs.
@@ -103,8 +112,22 @@ pub(crate) fn settings() -> Settings {
 
 impl Ground {
     pub(crate) async fn new() -> Ground {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(SetClock::new());
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let ground = Ground::open(Arc::clone(&folder), Arc::new(SetClock::new()));
+        ground.fill().await
+    }
+
+    /// The same ledger file, opened as another process does.
+    pub(crate) fn again(&self) -> Ground {
+        let opened = Ground::open(Arc::clone(&self.folder), Arc::clone(&self.clock));
+        let Opened { ledger, catalogue, clock, book, folder } = opened;
+        let (developer, product, plan) =
+            (self.developer.clone(), self.product.clone(), self.plan.clone());
+        let (wallet, key) = (self.wallet, self.key.clone());
+        Ground { ledger, catalogue, clock, book, wallet, developer, product, plan, key, folder }
+    }
+
+    fn open(folder: Arc<TempDir>, clock: Arc<SetClock>) -> Opened {
         let metrics = LedgerMetrics::register(&prometheus::Registry::new()).unwrap();
         let path = folder.path().join("ledger.sqlite");
         let as_clock = Arc::clone(&clock) as Arc<dyn Clock>;
@@ -115,35 +138,7 @@ impl Ground {
         let documents = file as Arc<dyn DocumentStore>;
         let catalogue = Arc::new(Catalogue::new(documents, Arc::clone(&as_ledger)));
         let book = Book::new(as_ledger, Arc::clone(&catalogue) as Arc<_>, as_clock);
-        let now = clock.now();
-        catalogue.create_organization(ACME, "Acme", "", Vec::new(), now).await.unwrap();
-        let terms = DeveloperTerms {
-            email: ADA.to_owned(),
-            first_name: "Ada".to_owned(),
-            last_name: "Lovelace".to_owned(),
-            user_name: "ada".to_owned(),
-            attributes: Vec::new(),
-        };
-        let developer = catalogue.create_developer(ACME, &terms, now).await.unwrap();
-        let terms = ProductTerms::default();
-        let product = catalogue.create_product(ACME, "weather", &terms, now).await.unwrap();
-        let plan = catalogue.create_plan(ACME, "weather", &plan_terms(now), now).await.unwrap();
-        let terms = AppTerms { products: vec!["weather".to_owned()], ..AppTerms::default() };
-        let app = catalogue.create_app(ACME, &developer, "shop", &terms, now).await.unwrap();
-        let key = app.credentials[0].consumer_key.clone();
-        let (wallet, _) = book.open_wallet(ACME, developer.id, eur()).await.unwrap();
-        Ground {
-            ledger,
-            catalogue,
-            clock,
-            book,
-            wallet,
-            developer,
-            product,
-            plan,
-            key,
-            _folder: folder,
-        }
+        Opened { ledger, catalogue, clock, book, folder }
     }
 
     /// A ground whose wallet has ten euro.
@@ -211,6 +206,32 @@ impl Ground {
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(tollgate_balance_sync::run(listener, parts, shutdown.clone()));
         TestNode { address, changes, standing, registry, shutdown, running }
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    async fn fill(self) -> Ground {
+        let Opened { ledger, catalogue, clock, book, folder } = self;
+        let now = clock.now();
+        catalogue.create_organization(ACME, "Acme", "", Vec::new(), now).await.unwrap();
+        let terms = DeveloperTerms {
+            email: ADA.to_owned(),
+            first_name: "Ada".to_owned(),
+            last_name: "Lovelace".to_owned(),
+            user_name: "ada".to_owned(),
+            attributes: Vec::new(),
+        };
+        let developer = catalogue.create_developer(ACME, &terms, now).await.unwrap();
+        let terms = ProductTerms::default();
+        let product = catalogue.create_product(ACME, "weather", &terms, now).await.unwrap();
+        let plan = catalogue.create_plan(ACME, "weather", &plan_terms(now), now).await.unwrap();
+        let terms = AppTerms { products: vec!["weather".to_owned()], ..AppTerms::default() };
+        let app = catalogue.create_app(ACME, &developer, "shop", &terms, now).await.unwrap();
+        let key = app.credentials[0].consumer_key.clone();
+        let (wallet, _) = book.open_wallet(ACME, developer.id, eur()).await.unwrap();
+        Ground { ledger, catalogue, clock, book, wallet, developer, product, plan, key, folder }
     }
 }
 

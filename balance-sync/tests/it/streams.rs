@@ -114,7 +114,7 @@ async fn open_holds_are_told_to_the_others_until_the_incarnation_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_on_one_ledger_tell_each_others_units_and_top_ups() {
     let ground = Ground::with_ten().await;
-    let (node, other) = (ground.node().await, ground.node().await);
+    let (node, other) = (ground.node().await, ground.again().node().await);
     let (mut one, mut two) = (Gateway::connect(&node).await, Gateway::connect(&other).await);
     one.subscribe(ground.wallet).await;
     two.report(vec![register_of(ground.meter(), "5")]).await;
@@ -296,6 +296,42 @@ async fn a_shutdown_persists_says_so_and_ends_the_streams() {
     assert_eq!(gateway.end().await.code(), Code::Unavailable);
     node.stop().await;
     assert_eq!(ground.balance().await, money("9.93"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_without_its_ledger_ends_in_time_and_claims_nothing() {
+    let ground = Ground::with_ten().await;
+    let settings = tollgate_balance_sync::Settings {
+        drain_timeout: Duration::from_millis(300),
+        ..crate::ground::settings()
+    };
+    let node = ground.node_with(settings).await;
+    let mut gateway = Gateway::connect(&node).await;
+    let seq = gateway.report(vec![register_of(ground.meter(), "3")]).await;
+    gateway.durable(seq).await;
+    ground.ledger.set_away(true);
+    let seq = gateway.report(vec![register_of(ground.meter(), "7")]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    node.stop().await;
+    assert_eq!(gateway.end().await.code(), Code::Unavailable);
+    let is_claimed = gateway.passed.iter().any(|message| match message {
+        Outbound::Durable(durable) => durable.seq >= seq,
+        _ => false,
+    });
+    assert!(!is_claimed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_subscribes_to_so_many_wallets_and_no_more() {
+    let ground = Ground::with_ten().await;
+    let node = ground.node().await;
+    let mut gateway = Gateway::connect(&node).await;
+    let count = tollgate_balance_sync::settings::SUBSCRIPTIONS_MAX + 1;
+    let id = |number: usize| Uuid::from_u128(number as u128).as_bytes().to_vec();
+    let wallets = (0..count).map(id).collect();
+    gateway.send(Inbound::Subscribe(v1::Subscribe { wallets })).await;
+    let status = gateway.end().await;
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
