@@ -22,7 +22,8 @@ test: ## run every test; sets up a JDK, Maven and three Cassandra nodes by itsel
 
 .PHONY: h2spec
 h2spec: ## run the HTTP/2 conformance suite against the gateway (installs Go if missing)
-	@exec deploy/h2spec/run.sh
+	@deploy/h2spec/run.sh fetch
+	@exec cargo test --package tollgate-gateway --test it h2spec -- --nocapture
 
 .PHONY: fmt
 fmt: ## format the code
