@@ -4,7 +4,7 @@
 //! the names finds which headers matter here ([`Scan`]), so that what is not there costs no look-up.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
@@ -60,6 +60,7 @@ pub(crate) enum Bit {
     Forwarded = 1 << 13,
     Via = 1 << 14,
     Traceparent = 1 << 15,
+    Cookie = 1 << 16,
 }
 
 /// Those that end here whatever they say.
@@ -109,6 +110,7 @@ fn bit(name: &str) -> u32 {
         2 => ("te", Bit::Te),
         3 => ("via", Bit::Via),
         4 => ("host", Bit::Host),
+        6 if name.starts_with('c') => ("cookie", Bit::Cookie),
         6 => ("expect", Bit::Expect),
         7 => ("upgrade", Bit::Upgrade),
         9 => ("forwarded", Bit::Forwarded),
@@ -242,6 +244,15 @@ fn scheme(client: &Client) -> &'static HeaderValue {
     if client.is_tls { &HTTPS } else { &HTTP }
 }
 
+/// Puts cookies that HTTP/2 sent in parts into the one line that HTTP/1.1 has for them (RFC 9113 §8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap, scan: Scan) {
+    if scan.has_twice(Bit::Cookie)
+        && let Some(whole) = joined(headers.get_all(COOKIE).iter(), b"; ")
+    {
+        headers.insert(COOKIE, whole);
+    }
+}
+
 /// Adds the gateway to the message's way, by the version that it arrived in.
 pub(crate) fn tell_via(headers: &mut HeaderMap, scan: Scan, version: Version) {
     let via = match version {
@@ -258,17 +269,21 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue, is_fir
         headers.insert(name, value);
         return;
     }
-    let mut whole = Vec::new();
-    for next in headers.get_all(name).iter().chain([&value]) {
-        if !whole.is_empty() {
-            whole.extend_from_slice(b", ");
-        }
-        whole.extend_from_slice(next.as_bytes());
-    }
-    // Parts that are values make a value.
-    if let Ok(whole) = HeaderValue::from_maybe_shared(bytes::Bytes::from(whole)) {
+    if let Some(whole) = joined(headers.get_all(name).iter().chain([&value]), b", ") {
         headers.insert(name, whole);
     }
+}
+
+/// Values in one line. Parts that are values make a value.
+fn joined<'a>(parts: impl Iterator<Item = &'a HeaderValue>, between: &[u8]) -> Option<HeaderValue> {
+    let mut whole = Vec::new();
+    for part in parts {
+        if !whole.is_empty() {
+            whole.extend_from_slice(between);
+        }
+        whole.extend_from_slice(part.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(whole)).ok()
 }
 
 #[cfg(test)]
@@ -330,6 +345,7 @@ mod tests {
             ("forwarded", Bit::Forwarded),
             ("via", Bit::Via),
             ("traceparent", Bit::Traceparent),
+            ("cookie", Bit::Cookie),
         ];
         for (name, known) in others {
             assert_eq!(bit(name), known as u32, "{name}");

@@ -60,6 +60,7 @@ pub(crate) fn request(
     headers::ask_hop(headers, hop, is_http1);
     core.tracer.propagate(call.span.as_ref(), scan.has_traceparent(), headers);
     if is_http1 {
+        headers::join_cookies(headers, scan);
         *request.version_mut() = Version::HTTP_11;
     } else {
         parts.scheme = Some(route.scheme.clone());

@@ -49,8 +49,10 @@ impl<A: Admission> Worker<A> {
         // Nobody hears it where the server was dropped meanwhile; then nobody deals either.
         let _ = started.send(told);
         if let Some(runtime) = runtime {
-            // What is still open at the end is cut with the runtime, and its holds are released.
-            runtime.block_on(self.serve(clients, draining));
+            let core = runtime.block_on(self.serve(clients, draining));
+            // What is still open is cut with the runtime: its holds are released, and it is counted.
+            drop(runtime);
+            core.metrics.flush();
         }
     }
 
@@ -58,7 +60,7 @@ impl<A: Admission> Worker<A> {
         self,
         mut clients: mpsc::UnboundedReceiver<Dealt>,
         mut draining: watch::Receiver<bool>,
-    ) {
+    ) -> Rc<Core> {
         let shared = &self.shared;
         let limits = &shared.limits;
         let core = Core::new(
@@ -107,6 +109,6 @@ impl<A: Admission> Worker<A> {
                 }
             }
         }
-        core.sweep();
+        core
     }
 }

@@ -86,6 +86,22 @@ async fn echo() -> (SocketAddr, mpsc::UnboundedReceiver<Request<()>>) {
     (address, requests)
 }
 
+/// The same over TLS.
+pub(crate) async fn echo_over(
+    tls: tokio_rustls::TlsAcceptor,
+) -> (SocketAddr, mpsc::UnboundedReceiver<Request<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tls, told) = (tls.clone(), told.clone());
+            tokio::spawn(async move { serve_echo(tls.accept(stream).await.unwrap(), told).await });
+        }
+    });
+    (address, requests)
+}
+
 async fn serve_echo<S>(stream: S, told: mpsc::UnboundedSender<Request<()>>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
@@ -326,4 +342,14 @@ async fn a_stream_whose_client_takes_nothing_is_reset_and_the_connection_lives()
     let small = get(&mut client, format!("http://{}/small", gateway.address), &[]).await;
     assert_eq!(small.into_body().collect().await.unwrap().to_bytes(), "small");
     assert!(stuck.into_body().collect().await.is_err(), "the stream was reset");
+}
+
+#[tokio::test]
+async fn cookies_in_parts_become_one_line_for_an_http1_upstream() {
+    let mut upstream = Upstream::ok("hello").await;
+    let gateway = Gateway::start(vec![open_proxy(upstream.address)]).await;
+    let mut client = h2c(gateway.address).await;
+    let uri = format!("http://{}/", gateway.address);
+    get(&mut client, uri, &[("cookie", "a=b"), ("cookie", "c=d")]).await;
+    assert_eq!(header(&upstream.request().await, "cookie"), Some("a=b; c=d"));
 }

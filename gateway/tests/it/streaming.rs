@@ -186,3 +186,32 @@ async fn a_silent_websocket_ends_at_the_idle_limit() {
     client.head().await.unwrap();
     assert!(client.is_closed().await);
 }
+
+#[tokio::test]
+async fn answers_without_a_body_pass_and_keep_their_connections() {
+    let upstream = Upstream::scripted(|mut stream, _| async move {
+        while let Some(request) = stream.request().await {
+            let head = match request.split(' ').nth(1).unwrap() {
+                "/head" => "200 OK\r\ncontent-length: 5",
+                "/none" => "204 No Content",
+                "/same" => "304 Not Modified\r\netag: \"a\"\r\ncontent-length: 5",
+                _ => "200 OK\r\ncontent-length: 0",
+            };
+            stream.send(&format!("HTTP/1.1 {head}\r\n\r\n")).await;
+        }
+    })
+    .await;
+    let gateway = Gateway::start(vec![open_proxy(upstream.address)]).await;
+    let mut client = gateway.client().await;
+    let rows =
+        [("HEAD", "/head", 200), ("GET", "/none", 204), ("GET", "/same", 304), ("GET", "/", 200)];
+    for (method, path, status) in rows {
+        client.send(&format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        let head = client.head().await.unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        if path == "/head" {
+            assert_eq!(header(&head, "content-length"), Some("5"));
+        }
+    }
+    assert_eq!(upstream.connections.load(std::sync::atomic::Ordering::SeqCst), 1);
+}

@@ -55,8 +55,7 @@ impl Identity {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
-    /// An upstream that answers one request a connection, in HTTP/1.1, over TLS.
-    async fn upstream(&self, protocols: &[&str]) -> SocketAddr {
+    fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
         let key = PrivateKeyDer::from_pem_file(&self.tls.key_file).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -66,7 +65,12 @@ impl Identity {
             .with_single_cert(vec![self.certificate()], key)
             .unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// An upstream that answers one request a connection, in HTTP/1.1, over TLS.
+    async fn upstream(&self, protocols: &[&str]) -> SocketAddr {
+        let acceptor = self.acceptor(protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -176,6 +180,51 @@ async fn an_upstream_that_does_not_offer_http2_is_502() {
     let gateway = Gateway::start(vec![proxy]).await;
     let mut client = gateway.client().await;
     assert_eq!(client.got("/", &[]).await.status(), 502);
+}
+
+#[tokio::test]
+async fn http2_is_spoken_to_an_upstream_over_tls() {
+    let identity = Identity::new();
+    let (address, mut requests) = crate::http2::echo_over(identity.acceptor(&["h2"])).await;
+    let proxy = Proxy {
+        target: format!("https://{address}"),
+        upstream: UpstreamConfig {
+            http: UpstreamHttp::Http2,
+            ca_file: Some(identity.tls.certificate_file.clone()),
+            server_name: Some("localhost".to_owned()),
+            ..UpstreamConfig::default()
+        },
+        ..open_proxy(address)
+    };
+    let gateway = Gateway::start(vec![proxy]).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.got("/", &[]).await.status(), 200);
+    let heard = requests.recv().await.unwrap();
+    assert_eq!(heard.uri().scheme_str(), Some("https"));
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_finish_its_handshake_is_504() {
+    let upstream = Upstream::scripted(|stream, _| async move {
+        // Keeps the connection and never says a word.
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let identity = Identity::new();
+    let proxy = Proxy {
+        target: format!("https://{}", upstream.address),
+        connect_timeout_ms: 100,
+        upstream: UpstreamConfig {
+            ca_file: Some(identity.tls.certificate_file.clone()),
+            ..UpstreamConfig::default()
+        },
+        ..proxy(upstream.address)
+    };
+    let mut gateway = Gateway::start(vec![proxy]).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.got("/", &["x-api-key: good"]).await.status(), 504);
+    assert_eq!(gateway.ended(1).await, [Ended::Released]);
 }
 
 #[tokio::test]
