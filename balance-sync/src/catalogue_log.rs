@@ -19,11 +19,14 @@ use crate::refusal::chain;
 /// A line appears at most so late: clocks of nodes that serve differ by up to a minute each.
 const OVERLAP: Duration = Duration::from_secs(180);
 
+/// A log that was not read for this long may show lines no more that are late: everything is
+/// forgotten.
+const GAP_MAX: Duration = Duration::from_secs(60);
+
+const _: () = assert!(GAP_MAX.as_secs() < OVERLAP.as_secs());
+
 /// Most lines that are remembered as told; beyond it, everything is forgotten instead.
 const SEEN_MAX: usize = 100_000;
-
-/// A log that was not read for this long may have lost lines: everything is forgotten.
-const GAP_MAX: Duration = Duration::from_secs(1_800);
 
 /// What was told of the log.
 #[derive(Default)]
@@ -51,7 +54,7 @@ async fn look(node: &Node, log: &mut Log) -> Result<(), LedgerError> {
     let now = node.now();
     let is_first = log.read_at.is_none();
     let lines = node.catalogue.changes(now.minus(OVERLAP)).await?;
-    let has_gap = log.read_at.is_some_and(|at| now.since(at) > OVERLAP.min(GAP_MAX));
+    let has_gap = log.read_at.is_some_and(|at| now.since(at) > GAP_MAX);
     log.read_at = Some(now);
     let new: Vec<_> = lines.into_iter().filter(|line| log.note(line.id, line.at)).collect();
     log.drop_old(now);
@@ -97,5 +100,24 @@ impl Log {
             }
             is_kept
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_once_however_often_and_late_it_is_read() {
+        let (mut log, now) = (Log::default(), UnixMillis(1_795_348_800_000));
+        let (line, late) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert!(log.note(line, now));
+        assert!(!log.note(line, now));
+        // Written by a clock that is behind: still within the overlap.
+        assert!(log.note(late, now.minus(Duration::from_secs(90))));
+        log.drop_old(now.plus(OVERLAP));
+        assert!(!log.note(line, now));
+        log.drop_old(now.plus(OVERLAP * 2).plus(Duration::from_millis(1)));
+        assert!(log.seen.is_empty() && log.order.is_empty());
     }
 }

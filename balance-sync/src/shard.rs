@@ -171,6 +171,8 @@ impl Shard {
                     Ok(Done::Read(era, done)) => self.end_read(era, *done),
                     Ok(Done::Written(era, done)) => self.end_write(era, done),
                     Ok(Done::Usage(era, done)) => self.end_usage(era, done),
+                    // The runtime ends, and this task with it.
+                    Err(error) if error.is_cancelled() => return,
                     Err(error) => {
                         // A panic in a task is a bug whose wallet stays marked as busy; the
                         // process ends rather than leave money unwritten for ever.
@@ -257,15 +259,15 @@ impl Shard {
             entry.in_use_until = now + USE_MEMORY;
             entry.last_used = now;
             entry.is_read_wanted |= entry.machine.account().is_none();
-            if entry.machine.unsettled(stream).is_some() {
-                self.dirty.insert(*wallet);
-            }
+            // Where nothing is dirty after all, the next look at what is settled drops it.
+            self.dirty.insert(*wallet);
             self.stale.insert(*wallet);
         }
         if let Some(incarnation) = ended {
             for (wallet, entry) in &mut self.wallets {
                 entry.machine.end_incarnation(incarnation, mark.seq, wall);
                 self.stale.insert(*wallet);
+                self.dirty.insert(*wallet);
             }
         }
     }

@@ -228,8 +228,7 @@ impl NodeWallet {
     /// Whether nothing waits for the ledger and nobody wants to be told: it can be forgotten.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        let is_settled = self.dirty_count() == 0 && self.usage.is_empty();
-        let is_settled = is_settled && self.dirty_holds().is_empty();
+        let is_settled = !self.is_dirty() && self.usage.is_empty();
         is_settled && self.subscribers.is_empty() && !self.is_writing
     }
 }

@@ -74,6 +74,10 @@ impl Shard {
                 return;
             }
         }
+        entry.machine.refresh_holds(wall, self.node.settings.hold_life);
+        if entry.machine.is_dirty() {
+            self.dirty.insert(wallet);
+        }
         self.answer(wallet);
         self.plan(wallet, now);
         self.tell(wallet);

@@ -55,10 +55,12 @@ impl Shard {
         let is_draining = !self.draining.is_empty();
         // Ticks are not exact: what is due within half a tick is due now.
         let now = now + self.node.settings.tick / 2;
-        let due = self.wallets.iter().filter(|(_, entry)| {
-            (is_draining || entry.persist_at <= now) && !entry.machine.is_writing()
-        });
-        due.map(|(wallet, _)| *wallet).collect()
+        let is_due = |wallet: &&WalletId| {
+            self.wallets.get(*wallet).is_some_and(|entry| {
+                (is_draining || entry.persist_at <= now) && !entry.machine.is_writing()
+            })
+        };
+        self.dirty.iter().filter(is_due).copied().collect()
     }
 
     fn gather(
@@ -67,6 +69,7 @@ impl Shard {
         now: Duration,
     ) -> Vec<(WalletId, Writes)> {
         let wall = self.node.now();
+        let persist_interval = self.node.settings.persist_interval;
         let marks: HashMap<StreamId, StreamMark> =
             self.streams.iter().map(|(stream, open)| (*stream, open.mark)).collect();
         let latest = |stream| marks.get(&stream).copied().unwrap_or_default();
@@ -75,12 +78,11 @@ impl Shard {
             && let Some(wallet) = due.next()
         {
             let Some(entry) = self.wallets.get_mut(&wallet) else { continue };
-            entry.machine.refresh_holds(wall, self.node.settings.hold_life);
             let writes = entry.machine.begin_write(latest, wall);
             if writes.is_empty() {
                 continue;
             }
-            entry.persist_at = now + self.node.settings.persist_interval;
+            entry.persist_at = now + persist_interval;
             rows += writes.registers.len() + writes.holds.len() + writes.suspense.len();
             batch.push((wallet, writes));
         }
@@ -163,7 +165,7 @@ impl Shard {
                     *through = (*through).min(first - 1);
                 }
             }
-            is_unsettled || entry.machine.dirty_count() > 0
+            is_unsettled || entry.machine.is_dirty()
         });
         for (stream, through) in through {
             if let Some(open) = self.streams.get(&stream) {

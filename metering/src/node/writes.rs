@@ -107,6 +107,12 @@ impl NodeWallet {
         self.dirty.len() + self.suspense.values().filter(|each| each.is_unsettled()).count()
     }
 
+    /// Whether there is anything that the ledger does not hold yet, holds included.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty_count() > 0 || (self.account.is_some() && self.holds.values().any(is_unwritten))
+    }
+
     /// Whether a write is under way.
     #[must_use]
     pub fn is_writing(&self) -> bool {
@@ -292,13 +298,11 @@ impl NodeWallet {
         rows
     }
 
-    pub(super) fn dirty_holds(&self) -> Vec<DirtyHold> {
+    fn dirty_holds(&self) -> Vec<DirtyHold> {
         if self.account.is_none() {
             return Vec::new();
         }
-        let dirty = self.holds.iter().filter(|(_, hold)| {
-            hold.durable.map_or(Money::ZERO, |(amount, _)| amount) != hold.amount
-        });
+        let dirty = self.holds.iter().filter(|(_, hold)| is_unwritten(hold));
         let row = |(incarnation, hold): (&Incarnation, &Hold)| DirtyHold {
             wallet: self.wallet,
             incarnation: *incarnation,
@@ -335,4 +339,9 @@ impl NodeWallet {
             }
         }
     }
+}
+
+/// Whether the ledger has another amount; none is as good as nothing.
+fn is_unwritten(hold: &Hold) -> bool {
+    hold.durable.map_or(Money::ZERO, |(amount, _)| amount) != hold.amount
 }
