@@ -6,6 +6,7 @@
 //! hangs up after a successful head pays, and nobody else who got no answer.
 //! Not here: connections of clients (`server`), connections to upstreams (`upstream`), money (`admission`).
 
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -65,14 +66,15 @@ pub(crate) struct Serving<A> {
 pub(crate) async fn serve<A: Admission>(
     serving: Rc<Serving<A>>,
     mut request: Request<Incoming>,
-) -> Response<ResponseBody> {
+) -> Result<Response<ResponseBody>, Infallible> {
     let Serving { core, admission, client } = &*serving;
-    let caller = Caller::of(&request);
+    let scan = Scan::of(request.headers());
+    let caller = Caller::of(&request, scan);
     let mut call = Call::open(Rc::clone(core), Rc::clone(client), core.tracer.begin(&request));
     let mut fetches = 0;
     let admitted = loop {
-        match admit(core, &**admission, &request, &mut call) {
-            Ok(Admitted::Now(admitted)) => break Ok(admitted),
+        match admit(core, &**admission, &request, scan, &mut call) {
+            Ok(Admitted::Now(route, pass)) => break Ok((route, pass)),
             Ok(Admitted::Missing(_)) if fetches == FETCHES_MAX => {
                 break Err(Refusal::BalanceUnknown);
             }
@@ -87,13 +89,13 @@ pub(crate) async fn serve<A: Admission>(
         }
     };
     let sent = call.is_decided();
-    let prepared = admitted.and_then(|(route, scan, pass)| {
+    let prepared = admitted.and_then(|(route, pass)| {
         let upgrade = prepare::request(core, client, route, scan, &call, &mut request)?;
         Ok((route, pass, upgrade))
     });
     let (route, pass, upgrade) = match prepared {
         Ok(prepared) => prepared,
-        Err(refusal) => return call.refuse(caller, refusal, Outcome::Refused),
+        Err(refusal) => return Ok(call.refuse(caller, refusal, Outcome::Refused)),
     };
     let deadline = route.total_timeout.map(|limit| call.begun + limit);
     let mut request = Some(prepare::body(core, route, request));
@@ -101,13 +103,13 @@ pub(crate) async fn serve<A: Admission>(
     {
         Ok(answered) => answered,
         // The hold is dropped with `pass`: the call costs nothing.
-        Err(refusal) => return call.refuse(caller, refusal, Outcome::Failed),
+        Err(refusal) => return Ok(call.refuse(caller, refusal, Outcome::Failed)),
     };
     core.metrics.answered(route.index, sent);
     call.is_answered(response.status());
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if is_upgrade && upgrade.is_none() {
-        return call.refuse(caller, Refusal::UpstreamInvalid, Outcome::Failed);
+        return Ok(call.refuse(caller, Refusal::UpstreamInvalid, Outcome::Failed));
     }
     call.ends(settle(core, route, pass, &mut response));
     let version = std::mem::replace(response.version_mut(), Version::HTTP_11);
@@ -119,15 +121,15 @@ pub(crate) async fn serve<A: Admission>(
         headers::ask_upgrade(headers);
         let theirs = hyper::upgrade::on(&mut response);
         upgrade::join(ours, theirs, route.idle_timeout, lease, call);
-        return response.map(|_| ResponseBody::empty());
+        return Ok(response.map(|_| ResponseBody::empty()));
     }
     let idle = route.idle_timeout;
-    response.map(|body| ResponseBody::stream(body, lease, idle, deadline, call))
+    Ok(response.map(|body| ResponseBody::stream(body, lease, idle, deadline, call)))
 }
 
 /// What became of the question whether a call may pass.
 enum Admitted<'a, Hold, Missing> {
-    Now((&'a Route, Scan, Pass<Hold>)),
+    Now(&'a Route, Pass<Hold>),
     Missing(Missing),
 }
 
@@ -136,12 +138,12 @@ fn admit<'a, A: Admission>(
     core: &'a Core,
     admission: &A,
     request: &Request<Incoming>,
+    scan: Scan,
     call: &mut Call,
 ) -> Result<Admitted<'a, A::Hold, A::Missing>, Refusal> {
     if core.metrics.open() > core.calls_max {
         return Err(Refusal::TooManyCalls);
     }
-    let scan = Scan::of(request.headers());
     let host = framing::check(request, scan, &core.limits)?;
     let path = request.uri().path();
     let Found { route, below } = core.routes.find(framing::without_port(host), path)?;
@@ -151,7 +153,7 @@ fn admit<'a, A: Admission>(
         return Err(Refusal::BodyTooLarge);
     }
     if !route.is_metered {
-        return Ok(Admitted::Now((route, scan, Pass::Unmetered)));
+        return Ok(Admitted::Now(route, Pass::Unmetered));
     }
     let key = key::find(route, request.headers(), request.uri().query())?;
     let decision = admission.decide(&CallHead {
@@ -162,8 +164,8 @@ fn admit<'a, A: Admission>(
         consumer_key: key.as_deref(),
     });
     match decision {
-        Decision::Admit(hold) => Ok(Admitted::Now((route, scan, Pass::Held(hold)))),
-        Decision::Unpriced => Ok(Admitted::Now((route, scan, Pass::Unpriced))),
+        Decision::Admit(hold) => Ok(Admitted::Now(route, Pass::Held(hold))),
+        Decision::Unpriced => Ok(Admitted::Now(route, Pass::Unpriced)),
         Decision::Refuse(refusal) => Err(refusal),
         Decision::Missing(missing) => Ok(Admitted::Missing(missing)),
     }

@@ -7,7 +7,7 @@ use http::header::{
 use http::{Response, StatusCode, Version};
 
 use super::body::ResponseBody;
-use super::headers;
+use super::headers::{self, Bit, Scan};
 use super::route::Route;
 use crate::refusal::{Refusal, Retry, StatusOverrides};
 
@@ -24,8 +24,9 @@ pub(crate) struct Caller {
 // === impl Caller ===
 
 impl Caller {
-    pub(crate) fn of<B>(request: &http::Request<B>) -> Self {
-        Self { is_grpc: is_grpc(request.headers()), version: request.version() }
+    pub(crate) fn of<B>(request: &http::Request<B>, scan: Scan) -> Self {
+        let is_grpc = scan.has(Bit::ContentType) && is_grpc(request.headers());
+        Self { is_grpc, version: request.version() }
     }
 
     /// The response that tells this caller of a refusal.

@@ -1,5 +1,7 @@
 //! Sends a request to its upstream and waits for the response head, within every limit there is.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -10,7 +12,6 @@ use tokio::time::Instant;
 use super::body::{BodyState, BodyWatch, RequestBody};
 use super::core::Core;
 use super::route::Route;
-use super::waits::Waits;
 use crate::refusal::Refusal;
 use crate::upstream::{ConnectError, Lease};
 
@@ -42,7 +43,21 @@ pub(crate) async fn send(
                 lease
             }
         };
-        match limits.wait(&core.waits, lease.send(unsent)).await {
+        let mut answer = pin!(lease.send(unsent));
+        let mut wait = core.waits.until(limits.end());
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            while wait.poll(cx).is_ready() {
+                if !limits.is_extended() {
+                    return Poll::Ready(None);
+                }
+                wait = core.waits.until(limits.end());
+            }
+            Poll::Pending
+        });
+        match answered.await {
             Some(Ok(response)) => return Ok((response, lease)),
             Some(Err(mut failed)) => match failed.take_message() {
                 Some(unsent) if lease.is_reused => *request = Some(unsent),
@@ -96,25 +111,6 @@ struct Limits<'a> {
 // === impl Limits ===
 
 impl Limits<'_> {
-    /// Waits; none where a limit is reached.
-    async fn wait<T>(&mut self, waits: &Waits, answer: impl Future<Output = T>) -> Option<T> {
-        let mut answer = std::pin::pin!(answer);
-        let mut wait = waits.until(self.end());
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
-            }
-            while wait.poll(cx).is_ready() {
-                if !self.is_extended() {
-                    return Poll::Ready(None);
-                }
-                wait = waits.until(self.end());
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
     fn end(&self) -> Instant {
         let head_deadline = self.begun + self.route.head_timeout;
         self.deadline.map_or(head_deadline, |deadline| deadline.min(head_deadline))

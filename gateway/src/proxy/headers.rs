@@ -23,6 +23,11 @@ static HTTP: HeaderValue = HeaderValue::from_static("http");
 static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+static TE_OPTION: HeaderValue = HeaderValue::from_static("te");
+static CLOSE: HeaderValue = HeaderValue::from_static("close");
+static VIA_HTTP10: HeaderValue = HeaderValue::from_static("1.0 tollgate");
+static VIA_HTTP11: HeaderValue = HeaderValue::from_static("1.1 tollgate");
+static VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 tollgate");
 
 /// Which of the headers that matter here a message has, found in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +66,7 @@ pub(crate) enum Bit {
     Via = 1 << 14,
     Traceparent = 1 << 15,
     Cookie = 1 << 16,
+    ContentType = 1 << 17,
 }
 
 /// Those that end here whatever they say.
@@ -117,6 +123,7 @@ fn bit(name: &str) -> u32 {
         10 if name.starts_with('c') => ("connection", Bit::Connection),
         10 => ("keep-alive", Bit::KeepAlive),
         11 => ("traceparent", Bit::Traceparent),
+        12 => ("content-type", Bit::ContentType),
         14 if name.starts_with('c') => ("content-length", Bit::ContentLength),
         14 => ("http2-settings", Bit::Http2Settings),
         15 => ("x-forwarded-for", Bit::ForwardedFor),
@@ -139,7 +146,7 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap, scan: Scan) -> Hop {
         hop.takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
         headers.remove(TE);
     }
-    if scan.has(Bit::Connection) {
+    if scan.has(Bit::Connection) && !is_kept_alive(headers, scan) {
         let mut values = headers.get_all(CONNECTION).iter();
         let is_upgrade = values.any(|value| has_token(value, "upgrade"));
         let is_websocket =
@@ -155,6 +162,18 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap, scan: Scan) -> Hop {
         }
     }
     hop
+}
+
+/// Takes off a `Connection` that says `keep-alive` and nothing else, as many upstreams do in every answer.
+fn is_kept_alive(headers: &mut HeaderMap, scan: Scan) -> bool {
+    let is_plain = !scan.has_twice(Bit::Connection)
+        && headers
+            .get(CONNECTION)
+            .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
+    if is_plain {
+        headers.remove(CONNECTION);
+    }
+    is_plain
 }
 
 /// Takes off `Connection` and what it names, but for what no message is sound without.
@@ -193,7 +212,7 @@ pub(crate) fn ask_hop(headers: &mut HeaderMap, hop: Hop, is_http1: bool) {
     if hop.takes_trailers {
         headers.insert(TE, TRAILERS.clone());
         if is_http1 {
-            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+            headers.insert(CONNECTION, TE_OPTION.clone());
         }
     }
     if hop.is_websocket && is_http1 {
@@ -209,7 +228,7 @@ pub(crate) fn ask_upgrade(headers: &mut HeaderMap) {
 
 /// Says that the connection closes after this message.
 pub(crate) fn say_close(headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(CONNECTION, CLOSE.clone());
 }
 
 /// Tells the upstream about the client and the host that it asked for.
@@ -256,11 +275,11 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap, scan: Scan) {
 /// Adds the gateway to the message's way, by the version that it arrived in.
 pub(crate) fn tell_via(headers: &mut HeaderMap, scan: Scan, version: Version) {
     let via = match version {
-        Version::HTTP_2 => HeaderValue::from_static("2.0 tollgate"),
-        Version::HTTP_10 => HeaderValue::from_static("1.0 tollgate"),
-        _ => HeaderValue::from_static("1.1 tollgate"),
+        Version::HTTP_2 => &VIA_HTTP2,
+        Version::HTTP_10 => &VIA_HTTP10,
+        _ => &VIA_HTTP11,
     };
-    append(headers, &VIA, via, !scan.has(Bit::Via));
+    append(headers, &VIA, via.clone(), !scan.has(Bit::Via));
 }
 
 /// Appends to a list header, in one line. `is_first`: there is none yet.
@@ -346,6 +365,7 @@ mod tests {
             ("via", Bit::Via),
             ("traceparent", Bit::Traceparent),
             ("cookie", Bit::Cookie),
+            ("content-type", Bit::ContentType),
         ];
         for (name, known) in others {
             assert_eq!(bit(name), known as u32, "{name}");

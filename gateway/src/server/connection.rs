@@ -1,6 +1,5 @@
 //! Serves one client connection: TLS, which protocol, then hyper.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -10,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -47,6 +45,8 @@ impl Servers {
             .timer(TokioTimer::new())
             // The watch list keeps this limit without a timer for each call.
             .header_read_timeout(None)
+            // One buffer and one plain write for head and body: cheaper than gathering, but for bodies that are large.
+            .writev(false)
             .max_header_size(limits.head_bytes_max)
             .max_buf_size(limits.head_bytes_max.max(64 * 1024));
         let idle = Duration::from_millis(limits.client_idle_timeout_ms);
@@ -82,9 +82,8 @@ pub(crate) async fn serve<A: Admission>(
         None => return,
     };
     let serving = Rc::new(Serving { core, admission, client: Rc::clone(&client) });
-    let service = service_fn(move |request: Request<Incoming>| {
-        proxy::serve(Rc::clone(&serving), request).map(Ok::<_, Infallible>)
-    });
+    let service =
+        service_fn(move |request: Request<Incoming>| proxy::serve(Rc::clone(&serving), request));
     let io = TokioIo::new(io);
     let ended = match protocol {
         Protocol::Http1 => {

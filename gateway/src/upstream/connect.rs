@@ -206,7 +206,11 @@ impl Connector {
 
     /// Opens a connection that speaks HTTP/1.1.
     pub(crate) async fn http1(&self) -> Result<Http1, ConnectError> {
-        http1::Builder::new().handshake(self.stream().await?).await.map_err(ConnectError::Http)
+        http1::Builder::new()
+            .writev(false)
+            .handshake(self.stream().await?)
+            .await
+            .map_err(ConnectError::Http)
     }
 
     /// Opens a connection that speaks HTTP/2.

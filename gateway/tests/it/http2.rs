@@ -353,3 +353,14 @@ async fn cookies_in_parts_become_one_line_for_an_http1_upstream() {
     get(&mut client, uri, &[("cookie", "a=b"), ("cookie", "c=d")]).await;
     assert_eq!(header(&upstream.request().await, "cookie"), Some("a=b; c=d"));
 }
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_told_to_go_away() {
+    let upstream = Upstream::ok("hello").await;
+    let limits = Limits { keep_alive_timeout_ms: 100, ..Limits::default() };
+    let gateway = Gateway::with(vec![open_proxy(upstream.address)], limits, None).await;
+    let mut client = h2c(gateway.address).await;
+    let response = get(&mut client, format!("http://{}/", gateway.address), &[]).await;
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
+    gateway.counts("tollgate_connections_open", &[], 0).await;
+}
