@@ -138,13 +138,16 @@ impl WalletCache {
         self.wallets.retain(|_, entry| !entry.try_evict(used_before_s, is_own));
     }
 
-    /// Admits nothing on these wallets from now on, and on those that were blocked before and are not among them again.
-    pub(crate) fn block(&self, wallets: HashSet<WalletId>) {
+    /// Admits nothing on these wallets from now on, and lets those go that are not among them any more: they are returned.
+    /// What was known of a wallet that goes is forgotten, since it lacks what became durable.
+    pub(crate) fn block(&self, wallets: HashSet<WalletId>) -> Vec<WalletId> {
         let mut blocked = self.blocked.lock();
         for entry in blocked.union(&wallets).filter_map(|wallet| self.get(*wallet)) {
             entry.set_blocked(wallets.contains(&entry.id));
         }
+        let freed = blocked.difference(&wallets).copied().collect();
         *blocked = wallets;
+        freed
     }
 }
 

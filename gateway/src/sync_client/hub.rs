@@ -1,6 +1,6 @@
 //! The one task that owns the bookkeeping of the exchange: takes events, reports what changed, sweeps what is idle.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -66,6 +66,8 @@ pub(crate) struct Hub {
     own: Own,
     /// Files of incarnations that count no more, until they are deleted.
     kept: Vec<kept::Kept>,
+    /// Wallets of which units of earlier incarnations became durable, and when; until a younger snapshot came.
+    freed: HashMap<WalletId, Duration>,
     /// Incarnations whose final report is under way.
     finals: HashSet<Life>,
     /// Incarnations that are being registered again.
@@ -96,13 +98,14 @@ impl Hub {
         let (hello, _) = watch::channel(None);
         let (lives, born) = mpsc::channel(16);
         let nodes = parts.clients.iter().map(|client| Node::new(client.address())).collect();
-        let hub = Self {
+        let mut hub = Self {
             parts,
             nodes,
             sequence: Sequence::default(),
             generation: None,
             own: Own::default(),
             kept: kept.into_iter().map(kept::Kept::found).collect(),
+            freed: HashMap::new(),
             finals: HashSet::new(),
             reregistering: HashSet::new(),
             is_rotating: false,

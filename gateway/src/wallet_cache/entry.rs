@@ -269,11 +269,7 @@ impl WalletEntry {
 
     /// Forgets what an older ledger said.
     pub(crate) fn forget(&self, is_own: &dyn Fn(Life) -> bool) {
-        let mut cell = self.cell.lock();
-        cell.wallet.forget(is_own);
-        if cell.feed == Feed::Live {
-            cell.feed = Feed::Awaited;
-        }
+        self.cell.lock().forget(is_own);
     }
 
     /// A node said that there is no such wallet.
@@ -284,7 +280,10 @@ impl WalletEntry {
     }
 
     pub(super) fn set_blocked(&self, is_blocked: bool) {
-        self.cell.lock().is_blocked = is_blocked;
+        let mut cell = self.cell.lock();
+        if std::mem::replace(&mut cell.is_blocked, is_blocked) && !is_blocked {
+            cell.forget(&|_| true);
+        }
     }
 
     /// Whether the wallet can be asked now, or never: there is nothing to wait for.
@@ -393,6 +392,13 @@ impl Cell {
     /// Notes a change; `true` where it must be queued.
     fn change(&mut self) -> bool {
         !std::mem::replace(&mut self.is_changed, true)
+    }
+
+    fn forget(&mut self, is_own: &dyn Fn(Life) -> bool) {
+        self.wallet.forget(is_own);
+        if self.feed == Feed::Live {
+            self.feed = Feed::Awaited;
+        }
     }
 
     /// Notes an answer; `true` where it was awaited.

@@ -23,6 +23,7 @@ use crate::scripted_node::{KEY, Ledger, Node};
 /// A gateway's wallets, with a folder of their own.
 struct Wallets {
     metered: Arc<Metered>,
+    registry: prometheus::Registry,
     settings: SyncSettings,
     dir: Arc<tempfile::TempDir>,
 }
@@ -40,23 +41,40 @@ impl Wallets {
         let mut settings = SyncSettings::new("gateway-1", dir.path());
         settings.balance_sync = addresses;
         settings.sync_interval_ms = 10;
-        settings.staleness_limit_ms = 600;
+        settings.staleness_limit_ms = 3_000;
         settings.fetch_timeout_ms = 3_000;
-        Self { metered: Self::begin(&settings), settings, dir }
+        let (metered, registry) = Self::begin(&settings);
+        Self { metered, registry, settings, dir }
     }
 
-    fn begin(settings: &SyncSettings) -> Arc<Metered> {
-        let clock = Arc::new(SystemClock::start());
-        Metered::start(settings, &prometheus::Registry::new(), clock).unwrap()
+    fn begin(settings: &SyncSettings) -> (Arc<Metered>, prometheus::Registry) {
+        let (clock, registry) = (Arc::new(SystemClock::start()), prometheus::Registry::new());
+        (Metered::start(settings, &registry, clock).unwrap(), registry)
+    }
+
+    /// Waits for a stream to each of so many nodes.
+    async fn until_nodes(&self, count: usize) {
+        let nodes_up = || {
+            let families = self.registry.gather();
+            let of = |family: &&prometheus::proto::MetricFamily| {
+                family.name() == "tollgate_sync_nodes_up"
+            };
+            families.iter().find(of).map(|family| family.get_metric()[0].get_gauge().get_value())
+        };
+        until("a stream to each node", || nodes_up() == Some(count as f64)).await;
     }
 
     /// Ends the process, so to speak, and starts another one on the same folder.
     async fn restart(self) -> Self {
-        let Self { metered, settings, dir } = self;
+        let Self { metered, registry: _, settings, dir } = self;
         drop(metered);
-        // The tasks of the former let its file go.
-        sleep(Duration::from_millis(300)).await;
-        Self { metered: Self::begin(&settings), settings, dir }
+        let is_free = || {
+            let mut files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+            files.all(|path| std::fs::File::open(path).unwrap().try_lock().is_ok())
+        };
+        until("the tasks of the former let its file go", is_free).await;
+        let (metered, registry) = Self::begin(&settings);
+        Self { metered, registry, settings, dir }
     }
 
     async fn until_ready(&self) {
@@ -88,12 +106,16 @@ impl Wallets {
     }
 
     async fn call_until_it_passes(&self) {
-        let passes = async {
-            while self.call().await.is_err() {
+        self.call_until(Ok(())).await;
+    }
+
+    async fn call_until(&self, want: Result<(), Refusal>) {
+        let answered = async {
+            while self.call().await != want {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(PATIENCE, passes).await.expect("a call passes");
+        timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("never {want:?}"));
     }
 
     async fn calls(&self, count: usize) {
@@ -129,12 +151,9 @@ async fn calls_pass_until_the_wallet_is_empty_and_again_after_a_top_up() {
         books.base = "0.06".parse().unwrap();
         books.version += 1;
     });
-    let mut passed = 0;
-    for _ in 0..200 {
-        passed += usize::from(wallets.call().await.is_ok());
-        sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(passed, 1, "one cent more pays one call more");
+    wallets.call_until_it_passes().await;
+    let more = wallets.call().await;
+    assert_eq!(more, Err(Refusal::BalanceTooSmall), "one cent more pays one call more");
     assert_eq!(wallets.call_with(None, Multiplier::ONE).await, Err(Refusal::KeyMissing));
     assert_eq!(wallets.call_with(Some("bad"), Multiplier::ONE).await, Err(Refusal::KeyUnknown));
     assert_eq!(ledger.with(|books| books.resolved), 2, "each key is asked for once");
@@ -199,8 +218,10 @@ async fn a_gateway_works_alone_as_long_as_its_balance_is_young_enough() {
     let address = node.address;
     node.kill().await;
     wallets.calls(5).await;
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_millis(3_000)).await;
+    let before = ledger.units();
     assert_eq!(wallets.call().await, Err(Refusal::BalanceStale));
+    assert_eq!(before, ledger.units());
     until("not ready", || wallets.metered.readiness() == Err(NotReady::NoStream)).await;
     let _node = Node::start_at(&ledger, address).await;
     wallets.until_ready().await;
@@ -227,9 +248,10 @@ async fn another_node_takes_over() {
     let ledger = Ledger::default();
     let (first, second) = (Node::start(&ledger).await, Node::start(&ledger).await);
     let wallets = Wallets::ready(&[&first, &second]).await;
+    wallets.until_nodes(2).await;
     wallets.calls(3).await;
     let serves = |node: &Node| node.subscriptions().0 > node.subscriptions().1;
-    until("both have a stream", || serves(&first) || serves(&second)).await;
+    until("one serves", || serves(&first) || serves(&second)).await;
     let (killed, left) = if serves(&first) { (first, second) } else { (second, first) };
     let address = killed.address;
     killed.kill().await;
@@ -260,12 +282,11 @@ async fn a_fenced_incarnation_is_followed_by_a_new_one() {
     until("both count", || ledger.units() == units(5)).await;
     until("the first has ended", || ledger.with(|books| books.finals.len()) == 1).await;
     // The shorter list was told: its units are others' now and counted once.
-    sleep(Duration::from_millis(200)).await;
     ledger.with(|books| {
         books.base = "0.06".parse().unwrap();
         books.version += 1;
     });
-    sleep(Duration::from_millis(200)).await;
+    node.until_believed("0.01").await;
     assert_eq!(wallets.call().await, Ok(()));
     assert_eq!(wallets.call().await, Err(Refusal::BalanceTooSmall));
 }
@@ -289,8 +310,10 @@ async fn a_ledger_that_does_not_know_an_incarnation_registers_it_again() {
     let ledger = Ledger::default();
     let node = Node::start(&ledger).await;
     let wallets = Wallets::ready(&[&node]).await;
+    wallets.calls(1).await;
+    until("one counted", || ledger.units() == units(1)).await;
     node.script(|script| script.refuses = Some(v1::RefusedReason::Unregistered));
-    wallets.calls(2).await;
+    wallets.calls(1).await;
     until("registered again", || ledger.with(|books| books.registered.len()) >= 2).await;
     node.script(|script| script.refuses = None);
     until("counted", || ledger.units() == units(2)).await;
@@ -302,6 +325,7 @@ async fn a_node_that_cannot_serve_is_left_for_another() {
     let ledger = Ledger::default();
     let (first, second) = (Node::start(&ledger).await, Node::start(&ledger).await);
     let wallets = Wallets::ready(&[&first, &second]).await;
+    wallets.until_nodes(2).await;
     wallets.calls(2).await;
     let serves = |node: &Node| node.subscriptions().0 > node.subscriptions().1;
     until("one serves", || serves(&first) || serves(&second)).await;
@@ -330,12 +354,12 @@ async fn a_gateway_shows_its_token_and_certificate() {
         key_file: Some(path("key.pem", &node.key)),
     });
     settings.token = Some(Token::new("falsch"));
-    let stranger = Wallets::begin(&settings);
+    let (stranger, _) = Wallets::begin(&settings);
     sleep(Duration::from_millis(500)).await;
     assert_eq!(stranger.readiness(), Err(NotReady::NoIncarnation));
     settings.token = None;
     settings.token_file = Some(path("token", "geheim\n"));
-    let known = Wallets::begin(&settings);
+    let (known, _) = Wallets::begin(&settings);
     until("ready", || known.readiness().is_ok()).await;
 }
 
@@ -392,8 +416,9 @@ async fn a_drained_gateway_leaves_nothing_to_report() {
     let open = wallets.open(Some(KEY)).await.unwrap();
     let metered = Arc::clone(&wallets.metered);
     let drained = tokio::spawn(async move { metered.drain(PATIENCE).await });
-    sleep(Duration::from_millis(100)).await;
-    assert_eq!(wallets.call().await, Err(Refusal::BalanceUnknown), "it admits nothing more");
+    let not_ready = Err(NotReady::NoIncarnation);
+    until("it admits nothing more", || wallets.metered.readiness() == not_ready).await;
+    assert_eq!(wallets.call().await, Err(Refusal::BalanceUnknown));
     open.settle(Multiplier::ONE);
     assert!(drained.await.unwrap());
     assert_eq!(ledger.units(), units(1));
@@ -425,14 +450,11 @@ async fn a_revoked_key_is_refused_once_it_is_told() {
     ledger.with(|books| books.is_key_approved = false);
     wallets.calls(1).await;
     node.say(ToGateway::Forget(v1::Forget { everything: true, ..Default::default() })).await;
-    sleep(Duration::from_millis(100)).await;
-    assert_eq!(wallets.call().await, Err(Refusal::KeyNotApproved));
+    wallets.call_until(Err(Refusal::KeyNotApproved)).await;
     // What is told while no stream is there is heard with the next one.
     ledger.with(|books| books.is_key_approved = true);
     node.break_streams().await;
-    sleep(Duration::from_millis(500)).await;
-    wallets.until_ready().await;
-    wallets.calls(1).await;
+    wallets.call_until_it_passes().await;
 }
 
 #[tokio::test]
@@ -444,8 +466,7 @@ async fn a_wallet_that_is_not_there_and_a_plan_that_is_not_there_are_told_apart(
     assert_eq!(wallets.call().await, Err(Refusal::NoWallet));
     ledger.with(|books| (books.has_wallet, books.is_unpriced) = (true, true));
     node.say(ToGateway::Forget(v1::Forget { everything: true, ..Default::default() })).await;
-    sleep(Duration::from_millis(100)).await;
-    assert_eq!(wallets.call().await, Err(Refusal::NoRatePlan));
+    wallets.call_until(Err(Refusal::NoRatePlan)).await;
     let mut proxy = Proxy::new("weather", "http://127.0.0.1:1");
     proxy.unpriced = Unpriced::Forward;
     let (method, path) = (http::Method::GET, "/");

@@ -23,6 +23,8 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
+use crate::harness::PATIENCE;
+
 /// The key that the ledger knows.
 pub(crate) const KEY: &str = "good";
 pub(crate) const WALLET: WalletId = WalletId(Uuid::from_u128(5));
@@ -79,6 +81,8 @@ struct NodeInner {
     streams: Arc<Mutex<Vec<Outgoing>>>,
     /// Wallets subscribed and unsubscribed so far.
     subscriptions: Arc<Mutex<(usize, usize)>>,
+    /// What a gateway said last that it believes of the wallet.
+    view: Arc<Mutex<Option<v1::LocalView>>>,
     clock: SystemClock,
 }
 
@@ -252,6 +256,7 @@ impl Node {
             script: Arc::default(),
             streams: Arc::default(),
             subscriptions: Arc::default(),
+            view: Arc::default(),
             clock: SystemClock::start(),
         };
         let knows = move |request: Request<()>| {
@@ -297,6 +302,25 @@ impl Node {
         for stream in streams {
             self.inner.say(&stream, message.clone()).await.ok();
         }
+    }
+
+    /// Asks the gateway until it believes that this much is available.
+    pub(crate) async fn until_believed(&self, available: &str) {
+        let want = available.parse::<Money>().unwrap();
+        let believed = async {
+            loop {
+                let wallet = WALLET.0.as_bytes().to_vec();
+                let question = v1::LocalViewQuestion { question: 1, wallet };
+                self.say(ToGateway::LocalView(question)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let view = self.inner.view.lock().take();
+                let view = view.and_then(|view| view.available);
+                if view.is_some_and(|view| Money::try_from(&view) == Ok(want)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, believed).await.expect("the gateway believes it");
     }
 
     /// Ends the node at once; its port is free afterwards.
@@ -370,7 +394,7 @@ impl NodeInner {
                     self.subscriptions.lock().1 += left.len();
                     wallets.retain(|wallet| !left.contains(wallet));
                 }
-                FromGateway::LocalView(_) => {}
+                FromGateway::LocalView(answer) => *self.view.lock() = answer.view,
             }
             for wallet in wallets.iter().filter(|_| !script.is_mute) {
                 let snapshot = self.ledger.snapshot(*wallet, &own, answered);

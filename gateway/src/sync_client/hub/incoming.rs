@@ -81,6 +81,10 @@ impl Hub {
         let wallet = snapshot.wallet;
         let Some(entry) = self.parts.wallets.get(wallet) else { return Ok(()) };
         let as_of = self.nodes[node].sent_at(snapshot.answered_seq);
+        if !self.has_recovered(wallet, as_of) {
+            self.nodes[node].doubtful.insert(wallet);
+            return Ok(());
+        }
         match self.with_own(|own| entry.snapshot(&snapshot, as_of, own)) {
             Ok(Taken::Whole) => {
                 self.nodes[node].doubtful.remove(&wallet);

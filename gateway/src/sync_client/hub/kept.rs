@@ -147,9 +147,26 @@ impl Hub {
     }
 
     /// Admits nothing on wallets of which a kept file has units that are not durable.
-    pub(super) fn block_kept(&self) {
+    pub(super) fn block_kept(&mut self) {
         let wallets: HashSet<_> = self.kept.iter().flat_map(Kept::wallets).collect();
-        self.parts.wallets.block(wallets);
+        let now = self.now();
+        for wallet in self.parts.wallets.block(wallets) {
+            // Another node may not have read since: a snapshot counts once it is younger than this.
+            self.freed.insert(wallet, now);
+            if let Some(node) = self.parts.wallets.get(wallet).and_then(|entry| entry.node()) {
+                self.nodes[node].subscribe.push(wallet);
+            }
+        }
+    }
+
+    /// Whether a snapshot that answers a report sent at `as_of` has what became durable of the wallet since start.
+    pub(super) fn has_recovered(&mut self, wallet: WalletId, as_of: Option<Duration>) -> bool {
+        let Some(freed) = self.freed.get(&wallet) else { return true };
+        let is_younger = as_of.is_some_and(|as_of| as_of >= *freed);
+        if is_younger {
+            self.freed.remove(&wallet);
+        }
+        is_younger
     }
 
     /// Lets wallets go whose units became durable.

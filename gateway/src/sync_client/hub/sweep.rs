@@ -19,6 +19,9 @@ impl Hub {
     pub(super) fn sweep(&mut self) {
         let now = self.now();
         self.leave_idle(now);
+        // Older snapshots than this admit nothing anyway.
+        let limit = self.parts.wallets.books.staleness_limit;
+        self.freed.retain(|_, freed| now.saturating_sub(*freed) <= limit);
         let listed = self.own.listed.clone();
         let evict_before = now.saturating_sub(EVICT_AFTER).as_secs();
         let evict_before_s = u32::try_from(evict_before).unwrap_or(u32::MAX);
