@@ -290,8 +290,11 @@ impl Shard {
             entry.machine.subscribe(stream, Arc::clone(&open.own));
             entry.is_read_wanted = true;
             entry.last_used = now;
-            // What is known is told at once; its age follows with the read.
-            self.tell(wallet);
+            // What is known is told at once; its age follows with the read. That there was no such
+            // wallet is not known of now.
+            if entry.machine.account().is_some() {
+                self.tell(wallet);
+            }
             self.start_read(wallet);
         }
     }

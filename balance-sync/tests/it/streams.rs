@@ -145,7 +145,8 @@ async fn a_wallet_that_is_not_there_is_said_to_be_none() {
     let ground = Ground::with_ten().await;
     let node = ground.node().await;
     let mut gateway = Gateway::connect(&node).await;
-    let wallet = tollgate_metering::WalletId(Uuid::new_v4());
+    let usd = "USD".parse().unwrap();
+    let wallet = tollgate_ledger_store::catalogue::wallet_id(ground.developer.id, usd);
     gateway.subscribe(wallet).await;
     let none = gateway
         .next_of(|message| match message {
@@ -154,6 +155,10 @@ async fn a_wallet_that_is_not_there_is_said_to_be_none() {
         })
         .await;
     assert_eq!(none, wallet.0.as_bytes());
+    // The node remembers that there was none; who asks again hears of now.
+    ground.book.open_wallet(crate::ground::ACME, ground.developer.id, usd).await.unwrap();
+    gateway.subscribe(wallet).await;
+    assert_eq!(gateway.snapshot(|_| true).await.wallet, wallet);
 }
 
 #[tokio::test(flavor = "multi_thread")]
