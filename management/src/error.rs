@@ -49,7 +49,7 @@ pub(crate) enum ApiError {
     #[error("{field}: {reason}")]
     OutOfRange { field: &'static str, reason: String },
     /// The id was used for another booking.
-    #[error("{what} {id} was used before for another booking: {before}")]
+    #[error("{what} {id} was used before for {before}")]
     Duplicate { what: &'static str, id: String, before: String },
     /// The adjustment would raise the balance above what the last credit left.
     #[error("adjustment would raise the balance to {balance}, above {cap} after the last credit")]

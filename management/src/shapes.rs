@@ -7,6 +7,7 @@
 pub(crate) mod apps;
 pub(crate) mod balances;
 pub(crate) mod developers;
+mod iso_4217;
 pub(crate) mod money;
 pub(crate) mod organizations;
 pub(crate) mod plans;

@@ -11,7 +11,7 @@ use tollgate_ledger_store::catalogue::records::{Developer, Subscription};
 use tollgate_ledger_store::{CatalogueError, catalogue};
 use tollgate_metering::booking::{AdjustmentCap, Booking, BookingError};
 use tollgate_metering::rating::RatingError;
-use tollgate_metering::{Currency, Money, WalletId};
+use tollgate_metering::{Currency, Entry, Money, WalletId};
 
 use crate::auth::Identity;
 use crate::error::ApiError;
@@ -124,6 +124,16 @@ impl Asked<'_> {
         format!("the same {} {:?}", self.id_field, self.booking.id)
     }
 
+    /// What was booked under the id before.
+    fn told(&self, found: &Entry) -> String {
+        let (kind, amount) = (found.kind.as_str(), found.amount);
+        if found.wallet == self.wallet() {
+            format!("a {kind} of {amount} {}", self.currency)
+        } else {
+            format!("a {kind} of {amount} in another currency than {}", self.currency)
+        }
+    }
+
     fn error(&self, error: BookError) -> ApiError {
         match error {
             BookError::NoWallet(_) => ApiError::NoWallet {
@@ -133,7 +143,7 @@ impl Asked<'_> {
             BookError::Conflict { found } => ApiError::Duplicate {
                 what: self.id_field,
                 id: self.booking.id.clone(),
-                before: found.amount.to_string(),
+                before: self.told(&found),
             },
             BookError::Unknown { source, .. } => {
                 ApiError::Unknown { ask_again: self.ask_again(), source: Some(source) }

@@ -1,8 +1,11 @@
 //! google.type.Money.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 use tollgate_metering::{Currency, Money};
 
+use super::iso_4217;
 use crate::error::ApiError;
 use crate::number;
 
@@ -51,13 +54,18 @@ impl MoneyInput {
 
 /// Reads the currency of `field`.
 pub(crate) fn currency(field: &str, code: &str) -> Result<Currency, ApiError> {
-    code.parse().map_err(|error| {
+    let invalid = |reason: &dyn Display| {
         let field = match field {
             "" => "currencyCode".to_owned(),
             field => format!("{field}.currencyCode"),
         };
-        ApiError::invalid(field, format!("{code:?} is {error}"))
-    })
+        ApiError::invalid(field, format!("{code:?} is {reason}"))
+    };
+    let currency: Currency = code.parse().map_err(|error| invalid(&error))?;
+    if !iso_4217::has(currency) {
+        return Err(invalid(&"not a currency of ISO 4217"));
+    }
+    Ok(currency)
 }
 
 // === impl MoneyShape ===

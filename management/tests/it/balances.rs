@@ -14,11 +14,15 @@ async fn a_transaction_counts_once() {
     }
     assert_eq!(server.balance("EUR").await.unwrap(), "10");
     // The id is the developer's, whatever the amount or currency.
-    for (currency, units) in [("EUR", "11"), ("USD", "10")] {
+    let of_dollars = "a credit of 10 in another currency than USD";
+    for (currency, units, before) in
+        [("EUR", "11", "a credit of 10 EUR"), ("USD", "10", of_dollars)]
+    {
         let other = server.credit(currency, units, "t-1").await;
         assert_eq!((other.status, other.error_status()), (409, "ALREADY_EXISTS"), "{other:?}");
         assert_eq!(other.reason(), "tollgate.transaction.duplicate_id");
-        assert!(other.message().contains("t-1") && other.message().contains("10"));
+        let want = format!("transactionId t-1 was used before for {before}");
+        assert_eq!(other.message(), want);
     }
     assert_eq!(server.balance("EUR").await.unwrap(), "10");
     assert_eq!(server.balance("USD").await, None, "a conflict opens no wallet");
