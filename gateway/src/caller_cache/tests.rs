@@ -1,3 +1,5 @@
+//! Which product and plan a key is let through on, and for how long an answer is believed.
+
 use tollgate_metering::{Units, UnixMillis};
 use tollgate_proto::v1;
 use uuid::Uuid;

@@ -1,3 +1,5 @@
+//! A spend file gives back what was counted: after an end, a crash, damage and a full disk.
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

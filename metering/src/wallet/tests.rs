@@ -1,3 +1,5 @@
+//! A wallet against the ledger's formula, by cases and by random steps.
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
