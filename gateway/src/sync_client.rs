@@ -1,6 +1,6 @@
 //! The gateway's side of the exchange with balance-sync.
 //!
-//! One task, the [`Hub`], owns all bookkeeping: which node tells about which wallet, what was reported on which stream and is
+//! One task, the `Hub`, owns all bookkeeping: which node tells about which wallet, what was reported on which stream and is
 //! not durable yet, which incarnations are the gateway's own, which files of earlier processes still have units to report.
 //! One task a node keeps its stream (`connection`) and passes messages both ways. So nothing here is locked, and every event
 //! is handled whole.
