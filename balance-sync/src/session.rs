@@ -331,7 +331,7 @@ impl Session {
 
     async fn ask(&mut self, question: Question) -> Result<(), Refusal> {
         self.questions.retain(|_, asker| !asker.is_closed());
-        if self.questions.len() >= QUESTIONS_MAX || !self.subscribed.contains(&question.wallet) {
+        if self.questions.len() >= QUESTIONS_MAX {
             return Ok(());
         }
         self.asked += 1;
