@@ -2,8 +2,8 @@
 # Runs h2spec against a port that speaks HTTP/2 without TLS, and fails on every failed case that expected-failures.txt does
 # not list, as well as on every listed case that passes.
 #
-#   run.sh HOST:PORT   against what listens there; `make h2spec` starts gateways for it, one whose calls reach an upstream
-#                      and one that refuses them
+#   run.sh HOST:PORT   against what listens there; `make h2spec` starts a gateway for it, whose calls reach an upstream:
+#                      where calls are refused before their body was read, cases about that body cannot pass
 #   run.sh fetch       only builds h2spec, and installs Go for that if it is missing
 set -euo pipefail
 

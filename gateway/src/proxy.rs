@@ -95,10 +95,7 @@ pub(crate) async fn serve<A: Admission>(
     });
     let (route, pass, upgrade) = match prepared {
         Ok(prepared) => prepared,
-        Err(refusal) => {
-            Box::pin(body::discard(request.body_mut(), scan)).await;
-            return Ok(call.refuse(caller, refusal, Outcome::Refused));
-        }
+        Err(refusal) => return Ok(call.refuse(caller, refusal, Outcome::Refused)),
     };
     let deadline = route.total_timeout.map(|limit| call.begun + limit);
     let mut request = Some(prepare::body(core, route, request));

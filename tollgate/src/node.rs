@@ -255,7 +255,10 @@ fn settings(file: &NodeFile, tokens: &[Token]) -> Result<balance_sync::Settings,
         access.certificate_role =
             section.client_ca_file.as_ref().map(|_| role(file.sync.certificate_role));
     }
-    let mut settings = balance_sync::Settings::for_file(access);
+    let mut settings = match &file.ledger.cassandra {
+        Some(_) => balance_sync::Settings::for_cluster(access),
+        None => balance_sync::Settings::for_file(access),
+    };
     settings.tls = tls;
     if let Some(interval_ms) = file.sync.persist_interval_ms {
         settings.persist_interval = Duration::from_millis(interval_ms);

@@ -13,20 +13,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::call::Call;
-use super::headers::{Bit, Scan};
 use crate::server::Stall;
 use crate::upstream::Lease;
-
-/// How large a refused request's body may be to be read for nothing, and how long that may take. One whose length is not told
-/// gets a moment: most have ended by then, and a stream that goes on must not wait for its refusal.
-const DISCARD_BYTES_MAX: u64 = 64 * 1024;
-const DISCARD_MAX: Duration = Duration::from_secs(1);
-const DISCARD_UNTOLD_MAX: Duration = Duration::from_millis(50);
 
 /// How a request's body stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,29 +88,6 @@ pub(crate) enum BodyError {
     Limit(&'static str),
     /// The other side ended it.
     Broken(hyper::Error),
-}
-
-/// Reads the body of a refused request to its end, where it is small: the connection can then carry the next call, and a body
-/// that is not what its head said is found out. A client that waits for `100 Continue` is not told to send it.
-pub(crate) async fn discard(body: &mut Incoming, scan: Scan) {
-    let told = body.size_hint().exact();
-    let is_large = told.is_some_and(|length| length > DISCARD_BYTES_MAX);
-    if body.is_end_stream() || is_large || scan.has(Bit::Expect) {
-        return;
-    }
-    let mut left = DISCARD_BYTES_MAX;
-    let to_the_end = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(u64::try_from(length).unwrap_or(u64::MAX)) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    let limit = if told.is_some() { DISCARD_MAX } else { DISCARD_UNTOLD_MAX };
-    // Over or not: the answer goes out.
-    let _ = tokio::time::timeout(limit, to_the_end).await;
 }
 
 // === impl RequestBody ===

@@ -29,8 +29,7 @@ pub struct CqlConfig {
     /// The datacenter; by default the one of the node that answers first.
     #[serde(default)]
     pub datacenter: Option<String>,
-    /// User name. Connections are not encrypted, because the driver's TLS brings a library that
-    /// this workspace bans (`deny.toml`): nodes belong on a private network.
+    /// User name.
     #[serde(default)]
     pub user: Option<String>,
     /// The user's password.

@@ -28,15 +28,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connects, trying again until the start timeout: after a restart of the whole cluster, nodes
 /// accept connections before they can serve.
 pub(super) async fn connect(config: &CqlConfig) -> Result<Session, LedgerError> {
-    if config.user.is_some() {
-        tracing::warn!(
-            "the ledger's password goes to the nodes in the clear: the network between must be private"
-        );
-    }
     let deadline = Instant::now() + Duration::from_millis(config.start_timeout_ms);
     let mut wait = RETRY_FIRST;
     loop {
-        match builder(config).build().await {
+        match builder(config)?.build().await {
             Ok(session) => return Ok(session),
             Err(error) if Instant::now() + wait >= deadline => {
                 return Err(outcome::unavailable("connect to the cluster", error));
@@ -93,7 +88,7 @@ async fn local_datacenter(session: &Session) -> Result<String, LedgerError> {
     Ok(name)
 }
 
-fn builder(config: &CqlConfig) -> SessionBuilder {
+fn builder(config: &CqlConfig) -> Result<SessionBuilder, LedgerError> {
     let per_node = NonZeroUsize::new(config.connections_per_node).unwrap_or(NonZeroUsize::MIN);
     let mut builder = SessionBuilder::new()
         .known_nodes(&config.nodes)
@@ -106,5 +101,5 @@ fn builder(config: &CqlConfig) -> SessionBuilder {
     if let (Some(user), Some(password)) = (&config.user, &config.password) {
         builder = builder.user(user, password);
     }
-    builder
+    Ok(builder)
 }

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tollgate_ledger_store::LedgerError;
+use tollgate_ledger_store::cql::CqlConfig;
 
 use super::file::Problem;
+use super::secret::SecretPlace;
 use crate::telemetry::LogFormat;
 
 /// `[log]`: how lines on stderr look; `RUST_LOG` chooses which.
@@ -50,6 +53,8 @@ pub(crate) struct ServerTls {
 pub(crate) struct LedgerSection {
     /// A file on this machine.
     pub(crate) sqlite: Option<SqliteSection>,
+    /// An Apache Cassandra or ScyllaDB cluster.
+    pub(crate) cassandra: Option<CassandraSection>,
 }
 
 /// `[ledger.sqlite]`.
@@ -60,6 +65,48 @@ pub(crate) struct SqliteSection {
     pub(crate) folder: PathBuf,
 }
 
+/// `[ledger.cassandra]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CassandraSection {
+    /// Some nodes, `host:port`; the others are found through them.
+    pub(crate) nodes: Vec<String>,
+    /// The keyspace is `<keyspace_prefix>_g<generation>`; created where there is none.
+    #[serde(default = "tollgate")]
+    pub(crate) keyspace_prefix: String,
+    /// The ledger's generation, from 1; raised by one when a backup is restored.
+    #[serde(default = "one")]
+    pub(crate) generation: u32,
+    /// Copies of every row in a keyspace that is created.
+    #[serde(default = "three")]
+    pub(crate) replication_factor: u32,
+    /// The data centre whose nodes are asked; absent: that of the node that answers first.
+    pub(crate) datacenter: Option<String>,
+    /// Whom to log in as; absent: nobody.
+    pub(crate) user: Option<String>,
+    /// The user's password.
+    pub(crate) password: Option<SecretPlace>,
+    /// How long a start waits for the cluster.
+    #[serde(default = "start_timeout_ms")]
+    pub(crate) start_timeout_ms: u64,
+}
+
+fn tollgate() -> String {
+    "tollgate".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn start_timeout_ms() -> u64 {
+    60_000
+}
+
 // === impl LedgerSection ===
 
 impl LedgerSection {
@@ -68,9 +115,43 @@ impl LedgerSection {
     /// # Errors
     /// The first value that cannot be used.
     pub(crate) fn check(&self) -> Result<(), Problem> {
-        match &self.sqlite {
-            Some(_) => Ok(()),
-            None => Err(Problem::at("ledger", "needs [ledger.sqlite]")),
+        match (&self.sqlite, &self.cassandra) {
+            (Some(_), None) => Ok(()),
+            (None, Some(cassandra)) => cassandra.check(),
+            (Some(_), Some(_)) | (None, None) => {
+                Err(Problem::at("ledger", "needs either [ledger.sqlite] or [ledger.cassandra]"))
+            }
         }
+    }
+}
+
+// === impl CassandraSection ===
+
+impl CassandraSection {
+    /// What the backend is told. `password` is what [`Self::password`] names, once it was read.
+    pub(crate) fn config(&self, password: Option<String>) -> CqlConfig {
+        CqlConfig {
+            keyspace_prefix: self.keyspace_prefix.clone(),
+            generation: self.generation,
+            replication_factor: self.replication_factor,
+            datacenter: self.datacenter.clone(),
+            user: self.user.clone(),
+            password,
+            start_timeout_ms: self.start_timeout_ms,
+            ..CqlConfig::new(self.nodes.clone())
+        }
+    }
+
+    /// The backend's own check; secrets are not read for it.
+    fn check(&self) -> Result<(), Problem> {
+        let config = self.config(self.password.as_ref().map(|_| String::new()));
+        config.check().map_err(|error| match error {
+            LedgerError::NotOurs { detail } => {
+                let (key, text) = detail.split_once(": ").unwrap_or(("nodes", &detail));
+                let key = key.split(' ').next().unwrap_or(key);
+                Problem::at(&format!("ledger.cassandra.{key}"), text)
+            }
+            other => Problem::at("ledger.cassandra", other.to_string()),
+        })
     }
 }

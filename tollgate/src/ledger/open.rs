@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tollgate_ledger_store::cql::{CqlLedger, NodeMetrics};
 use tollgate_ledger_store::sqlite::{newest_generation, path_of};
 use tollgate_ledger_store::{
     Catalogue, DocumentStore, Ledger, LedgerError, LedgerMetrics, SqliteLedger,
@@ -11,7 +12,8 @@ use tollgate_ledger_store::{
 use crate::cli::LedgerArgs;
 use crate::config::file::{self, FileError};
 use crate::config::node::NodeFile;
-use crate::config::sections::LedgerSection;
+use crate::config::secret::{SecretError, SecretPlace};
+use crate::config::sections::{CassandraSection, LedgerSection};
 
 /// A ledger with the catalogue beside it: one store behind both.
 #[derive(Clone)]
@@ -48,6 +50,9 @@ pub(crate) enum OpenError {
         #[source]
         source: LedgerError,
     },
+    /// The password cannot be had.
+    #[error("cannot log in to the ledger")]
+    Password(#[from] SecretError),
     /// Its metrics are registered already.
     #[error("cannot register the ledger's metrics")]
     Metrics(#[from] prometheus::Error),
@@ -93,6 +98,23 @@ impl Store {
         Ok(Self::new(Arc::new(ledger)))
     }
 
+    /// The keyspace of a cluster.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    async fn cassandra(
+        section: &CassandraSection,
+        metrics: &prometheus::Registry,
+    ) -> Result<Self, OpenError> {
+        let password = section.password.as_ref().map(SecretPlace::read).transpose()?;
+        let config = section.config(password.map(|secret| secret.expose().to_owned()));
+        let place = format!("{} on {}", config.keyspace(), config.nodes.join(", "));
+        let nodes = NodeMetrics::register(metrics)?;
+        let ledger = CqlLedger::connect(&config, LedgerMetrics::register(metrics)?, nodes);
+        let ledger = ledger.await.map_err(|source| OpenError::Ledger { place, source })?;
+        Ok(Self::new(Arc::new(ledger)))
+    }
+
     /// The ledger of a node's configuration.
     ///
     /// # Errors
@@ -101,9 +123,10 @@ impl Store {
         section: &LedgerSection,
         metrics: &prometheus::Registry,
     ) -> Result<Self, OpenError> {
-        match &section.sqlite {
-            Some(sqlite) => Self::sqlite(&sqlite.folder, None, metrics).await,
-            None => unreachable!("a checked section names a ledger"),
+        match (&section.sqlite, &section.cassandra) {
+            (Some(sqlite), _) => Self::sqlite(&sqlite.folder, None, metrics).await,
+            (None, Some(cassandra)) => Self::cassandra(cassandra, metrics).await,
+            (None, None) => unreachable!("a checked section names one of the two"),
         }
     }
 

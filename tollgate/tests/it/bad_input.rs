@@ -206,6 +206,25 @@ fn pages_of(ledger: &Path) -> u32 {
     connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap()
 }
 
+#[test]
+fn a_ledger_that_is_down_at_the_start_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "secret-of-the-test").unwrap();
+    let file = dir.path().join("node.toml");
+    let text = format!(
+        "[sync]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
+         [[token]]\nname = \"gateways\"\nsecret = {{ file = {token:?} }}\nrole = \"gateway\"\n\
+         [ledger.cassandra]\nnodes = [\"127.0.0.9:9\"]\nkeyspace_prefix = \"tollgate\"\nstart_timeout_ms = 500\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut start = command(["balance-sync", "--config"]);
+    start.arg(&file);
+    let said = refused(start);
+    assert!(said.contains("127.0.0.9:9") && said.contains("ledger"), "{said}");
+    assert!(!said.contains("secret-of-the-test"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_balance_sync_calls_pass_until_the_staleness_limit_and_again_after_its_return() {
     let upstream = Upstream::start().await;

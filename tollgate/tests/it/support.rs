@@ -1,6 +1,7 @@
 //! What the tests share: processes, calls, money, and waiting with a deadline.
 
 pub(crate) mod api;
+pub(crate) mod cluster;
 pub(crate) mod collector;
 pub(crate) mod load;
 pub(crate) mod parts;

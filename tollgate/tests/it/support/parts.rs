@@ -50,6 +50,16 @@ impl Site {
         Self::new(dir, ledger)
     }
 
+    /// Nodes over a keyspace of their own in the cluster that `make test` starts.
+    pub(crate) fn on_cassandra(nodes: &str) -> Self {
+        let list: Vec<&str> = nodes.split(',').collect();
+        let keyspace_prefix = format!("tollgate_it_{}", uuid::Uuid::new_v4().simple());
+        let ledger = format!(
+            "[ledger.cassandra]\nnodes = {list:?}\nkeyspace_prefix = {keyspace_prefix:?}\n"
+        );
+        Self::new(tempfile::tempdir().unwrap(), ledger)
+    }
+
     fn new(dir: tempfile::TempDir, ledger: String) -> Self {
         std::fs::write(dir.path().join("gateway-token"), GATEWAY_TOKEN).unwrap();
         std::fs::write(dir.path().join("admin-token"), ADMIN_TOKEN).unwrap();

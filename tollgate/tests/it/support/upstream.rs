@@ -1,4 +1,4 @@
-//! An upstream that answers every call with 200 and remembers how many there were.
+//! An upstream that answers every call with 200, but those of `/fail` with 503, and remembers how many there were.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -36,11 +36,14 @@ impl Upstream {
             while let Ok((stream, _)) = listener.accept().await {
                 let (counted, seen) = (Arc::clone(&counted), seen.clone());
                 let answer = move |request: Request<Incoming>| {
-                    counted.fetch_add(1, Ordering::Relaxed);
+                    let is_failing = request.uri().path().ends_with("/fail");
+                    let status =
+                        if is_failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+                    counted.fetch_add(u64::from(!is_failing), Ordering::Relaxed);
                     let _ = seen.send(request.headers().clone());
-                    async {
-                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
-                    }
+                    let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
+                    *response.status_mut() = status;
+                    async { Ok::<_, Infallible>(response) }
                 };
                 tokio::spawn(
                     http1::Builder::new()
@@ -51,7 +54,7 @@ impl Upstream {
         Self { url, calls, heads }
     }
 
-    /// Calls that reached it.
+    /// Calls that it answered with 200.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
