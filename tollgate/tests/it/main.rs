@@ -7,7 +7,9 @@
 
 mod bad_input;
 mod cluster;
+mod deploy;
 mod kill;
+mod ledger_commands;
 mod overspend;
 mod pasted;
 mod standalone;
