@@ -1,30 +1,35 @@
 //! A gateway that is told to stop finishes what it began.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use crate::harness::*;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tollgate_gateway::config::Limits;
-
-async fn slow_upstream() -> Upstream {
-    Upstream::scripted(|mut stream, told| async move {
-        told.send(stream.request().await.unwrap()).unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        stream.send(&ok("hello")).await;
-    })
-    .await
-}
 
 #[tokio::test]
 async fn open_calls_finish_idle_connections_close_and_nobody_new_comes() {
-    let mut upstream = slow_upstream().await;
-    let mut gateway = Gateway::start(vec![open_proxy(upstream.address)]).await;
+    let go = Arc::new(Notify::new());
+    let going = Arc::clone(&go);
+    let mut upstream = Upstream::scripted(move |mut stream, told| {
+        let going = Arc::clone(&going);
+        async move {
+            told.send(stream.request().await.unwrap()).unwrap();
+            going.notified().await;
+            stream.send(&ok("hello")).await;
+        }
+    })
+    .await;
+    // One worker tells both connections at once, so that one closing shows that the other was told.
+    let limits = Limits { workers: 1, ..Limits::default() };
+    let mut gateway = Gateway::with(vec![open_proxy(upstream.address)], limits, None).await;
     let mut idle = gateway.client().await;
     let mut client = gateway.client().await;
     client.get("/", &[]).await;
     upstream.request().await;
     gateway.shut_down();
     assert!(idle.is_closed().await);
+    go.notify_one();
     let answer = client.answer().await;
     assert_eq!((answer.status(), answer.header("connection")), (200, Some("close")));
     assert!(client.is_closed().await);

@@ -333,7 +333,7 @@ async fn a_stream_whose_client_takes_nothing_is_reset_and_the_connection_lives()
         told.send("given up".into()).unwrap();
     })
     .await;
-    let limits = Limits { client_idle_timeout_ms: 100, ..Limits::default() };
+    let limits = Limits { client_idle_timeout_ms: 500, ..Limits::default() };
     let mut upstream = upstream;
     let gateway = Gateway::with(vec![open_proxy(upstream.address)], limits, None).await;
     let mut client = h2c(gateway.address).await;

@@ -62,14 +62,14 @@ async fn a_large_body_that_is_refused_still_gets_its_answer() {
 #[tokio::test]
 async fn a_client_that_is_slow_with_its_head_is_cut() {
     let upstream = Upstream::ok("hello").await;
-    let limits = Limits { head_timeout_ms: 100, ..Limits::default() };
+    let limits = Limits { head_timeout_ms: 500, ..Limits::default() };
     let gateway = Gateway::with(vec![open_proxy(upstream.address)], limits, None).await;
     let mut silent = gateway.client().await;
     assert!(silent.is_closed().await);
     let mut slow = gateway.client().await;
     assert_eq!(slow.got("/", &[]).await.status(), 200);
     // Idle between calls is another limit.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
     assert_eq!(slow.got("/", &[]).await.status(), 200);
     slow.send("GET / HTTP/1.1\r\nhost:").await;
     assert!(slow.is_closed().await);
@@ -121,12 +121,12 @@ async fn a_client_that_takes_nothing_is_cut_and_has_paid() {
 #[tokio::test]
 async fn an_upload_may_take_longer_than_the_head_limit() {
     let upstream = Upstream::ok("hello").await;
-    let hasty = Proxy { head_timeout_ms: 100, ..proxy(upstream.address) };
+    let hasty = Proxy { head_timeout_ms: 1_000, ..proxy(upstream.address) };
     let gateway = Gateway::start(vec![hasty]).await;
     let mut client = gateway.client().await;
     client.send("POST / HTTP/1.1\r\nhost: a\r\nx-api-key: good\r\ncontent-length: 6\r\n\r\n").await;
     for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
         client.send("a").await;
     }
     assert_eq!(client.answer().await.status(), 200);

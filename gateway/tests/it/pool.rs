@@ -1,7 +1,9 @@
 //! Connections to upstreams are kept, shared out and given up.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::harness::*;
 use tollgate_gateway::config::{Limits, Proxy, Upstream as UpstreamConfig};
@@ -37,7 +39,7 @@ async fn a_request_is_sent_again_only_when_it_comes_back_unsent() {
         assert_eq!(client.got(path, &[]).await.status(), 200);
         assert!(upstream.request().await.starts_with(&format!("GET {path} ")));
         // The close arrives.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        gateway.counts("tollgate_upstream_connections_open", &[], 0).await;
     }
     upstream.heard_nothing();
 }
@@ -64,11 +66,16 @@ async fn a_request_that_was_sent_is_not_sent_again() {
 
 #[tokio::test]
 async fn over_the_cap_calls_wait_and_then_are_refused() {
-    let upstream = Upstream::scripted(|mut stream, told| async move {
-        while let Some(request) = stream.request().await {
-            told.send(request).unwrap();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            stream.send(&ok("hello")).await;
+    let go = Arc::new(Notify::new());
+    let going = Arc::clone(&go);
+    let mut upstream = Upstream::scripted(move |mut stream, told| {
+        let going = Arc::clone(&going);
+        async move {
+            while let Some(request) = stream.request().await {
+                told.send(request).unwrap();
+                going.notified().await;
+                stream.send(&ok("hello")).await;
+            }
         }
     })
     .await;
@@ -79,16 +86,19 @@ async fn over_the_cap_calls_wait_and_then_are_refused() {
         upstream: UpstreamConfig { connections_max: 1, ..UpstreamConfig::default() },
         ..open_proxy(upstream.address)
     };
-    let proxies = vec![place("patient", 5_000), place("hasty", 10)];
+    let proxies = vec![place("patient", 20_000), place("hasty", 10)];
     let gateway = Gateway::with(proxies, one_worker(), None).await;
     let (mut first, mut second, mut third) =
         (gateway.client().await, gateway.client().await, gateway.client().await);
     first.get("/patient", &[]).await;
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    upstream.request().await;
     second.get("/patient", &[]).await;
     let refused = third.got("/hasty", &[]).await;
     assert_eq!((refused.status(), refused.header("retry-after")), (503, Some("1")));
+    go.notify_one();
     assert_eq!(first.answer().await.status(), 200);
+    upstream.request().await;
+    go.notify_one();
     assert_eq!(second.answer().await.status(), 200);
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
 }
