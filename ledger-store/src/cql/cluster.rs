@@ -10,13 +10,15 @@ use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
 
+use super::contention;
 use super::node_metrics::NodeMetrics;
 use super::outcome;
 use super::statements::{Class, Prepared, Profiles, Statements};
 use crate::error::LedgerError;
 
-/// How often a linearizable read is sent: it may be repeated, though the driver does not know.
-const SERIAL_READ_ATTEMPTS: usize = 2;
+/// How often a linearizable read is sent: it may be repeated, though the driver does not know. It
+/// meets writers of the same partition as a conditional write does.
+const SERIAL_READ_ATTEMPTS: u32 = 6;
 
 /// One statement of a conditional batch with its values.
 pub(super) struct Step<'a> {
@@ -65,7 +67,7 @@ impl Cluster {
         rows.map(|row| row.map_err(|error| outcome::misread(what, error))).collect()
     }
 
-    /// Reads rows as [`Cluster::rows`], once more if the first attempt failed.
+    /// Reads rows as [`Cluster::rows`], again where others kept it from being decided.
     pub(super) async fn serial_rows<R>(
         &self,
         prepared: &Prepared,
@@ -77,11 +79,14 @@ impl Cluster {
         let mut attempt = 1;
         loop {
             match self.rows(prepared, &values).await {
-                Err(LedgerError::Unavailable { .. }) if attempt < SERIAL_READ_ATTEMPTS => {
-                    attempt += 1;
+                Err(error) if attempt < SERIAL_READ_ATTEMPTS && outcome::is_given_up(&error) => {
+                    tokio::time::sleep(contention::wait(attempt)).await;
                 }
+                // The connection may have broken; another node answers.
+                Err(LedgerError::Unavailable { .. }) if attempt == 1 => {}
                 answer => return answer,
             }
+            attempt += 1;
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) async fn write_settled(attempted: &impl Attempt) -> Result<bool, Ledg
 }
 
 /// A random wait, so that those who met once do not meet again.
-fn wait(attempt: u32) -> Duration {
+pub(super) fn wait(attempt: u32) -> Duration {
     let random = u64::from(Uuid::new_v4().as_bytes()[0]);
     Duration::from_millis((WAIT_LONGEST_MS << attempt.min(ATTEMPTS)) * random / 256)
 }

@@ -41,17 +41,22 @@ pub(super) fn of_conditional(what: &'static str, error: ExecutionError) -> Ledge
     LedgerError::Unknown { what, source: Box::new(error) }
 }
 
-/// Whether the coordinator itself gave up on a conditional write, most often because others
-/// wrote to the same partition at the same time. It will not go on with it: once a linearizable
-/// read has settled what was in flight, the write is there or never will be.
+/// Whether the coordinator itself gave up on a conditional write or a linearizable read, most
+/// often because others wrote to the same partition at the same time. It will not go on with it:
+/// once a linearizable read has settled what was in flight, a write is there or never will be.
 pub(super) fn is_given_up(error: &LedgerError) -> bool {
-    let LedgerError::Unknown { source, .. } = error else { return false };
-    let is_timeout =
-        |error: &DbError| matches!(error, DbError::WriteTimeout { write_type: WriteType::Cas, .. });
-    match source.downcast_ref() {
-        Some(ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _))) => {
-            is_timeout(error)
-        }
+    let (LedgerError::Unknown { source, .. } | LedgerError::Unavailable { source, .. }) = error
+    else {
+        return false;
+    };
+    let Some(ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _))) =
+        source.downcast_ref()
+    else {
+        return false;
+    };
+    match error {
+        DbError::WriteTimeout { write_type, .. } => *write_type == WriteType::Cas,
+        DbError::ReadTimeout { consistency, .. } => consistency.is_serial(),
         _ => false,
     }
 }

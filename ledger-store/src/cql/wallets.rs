@@ -42,10 +42,20 @@ pub(super) async fn read(
     known: &DevelopersKnown,
     wallet: WalletId,
 ) -> Result<Option<Account>, LedgerError> {
-    let mut account = read_whole(cluster, known, wallet).await?;
-    if let Some(Account { header, cells, .. }) = &mut account {
-        // Below the horizon they count no more and are only waiting to be removed.
-        cells.retain(|(_, incarnation), _| header.counts_incarnation(*incarnation));
+    let developer = match known.get(wallet) {
+        Some(developer) => developer,
+        None => {
+            let rows: Vec<(Option<Uuid>,)> =
+                cluster.rows(&cluster.statements.wallet_read, (wallet.0,)).await?;
+            let Some((Some(developer),)) = rows.into_iter().next() else { return Ok(None) };
+            DeveloperId(developer)
+        }
+    };
+    let values = (developer.0, wallet.0);
+    let rows: Vec<AccountRow> = cluster.rows(&cluster.statements.account_read, values).await?;
+    let account = account::account(rows)?;
+    if account.is_some() {
+        known.insert(wallet, developer);
     }
     Ok(account)
 }
@@ -132,7 +142,7 @@ pub(super) async fn remove_cells(
     horizon: UnixMillis,
 ) -> Result<(), LedgerError> {
     for _ in 0..REMOVAL_ATTEMPTS {
-        let Some(account) = read_whole(cluster, known, wallet).await? else { return Ok(()) };
+        let Some(account) = read(cluster, known, wallet).await? else { return Ok(()) };
         let horizon = horizon.min(account.header.horizon);
         let is_passed = |(_, incarnation): &&(Meter, Incarnation)| incarnation.born < horizon;
         let passed: Vec<_> = account.cells.keys().filter(is_passed).copied().collect();
@@ -149,30 +159,6 @@ pub(super) async fn remove_cells(
         }
     }
     Err(outcome::unavailable("remove cells", "the account was changed by others each time"))
-}
-
-/// The account with all the cells it has.
-async fn read_whole(
-    cluster: &Cluster,
-    known: &DevelopersKnown,
-    wallet: WalletId,
-) -> Result<Option<Account>, LedgerError> {
-    let developer = match known.get(wallet) {
-        Some(developer) => developer,
-        None => {
-            let rows: Vec<(Option<Uuid>,)> =
-                cluster.rows(&cluster.statements.wallet_read, (wallet.0,)).await?;
-            let Some((Some(developer),)) = rows.into_iter().next() else { return Ok(None) };
-            DeveloperId(developer)
-        }
-    };
-    let values = (developer.0, wallet.0);
-    let rows: Vec<AccountRow> = cluster.rows(&cluster.statements.account_read, values).await?;
-    let account = account::account(rows)?;
-    if account.is_some() {
-        known.insert(wallet, developer);
-    }
-    Ok(account)
 }
 
 // === impl ChangeAttempt ===
