@@ -206,6 +206,30 @@ fn pages_of(ledger: &Path) -> u32 {
     connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_takes_no_writes_for_a_while_refuses_credits_and_loses_no_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = standalone(dir.path(), &[]);
+    let portal = Portal::of_demo(&process);
+    let call = async || {
+        let key = process.text(&["demo", "key"]);
+        get(process.text(&["demo", "url"]), &[("x-api-key", key)]).await.status
+    };
+    assert_eq!(call().await, StatusCode::OK);
+    // Another program that holds the file's one write lock.
+    let other = rusqlite::Connection::open(dir.path().join("ledger-1.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(call().await, StatusCode::OK, "calls go on from memory");
+    let refused = portal.credit(5, "meanwhile").await.unwrap();
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
+    assert_eq!(call().await, StatusCode::OK);
+    other.execute_batch("ROLLBACK").unwrap();
+    portal.balance_becomes(nanos("0.97")).await;
+    assert_eq!(portal.credit(5, "meanwhile").await.unwrap().status, StatusCode::OK);
+    portal.balance_becomes(nanos("5.97")).await;
+    assert!(process.stop().success());
+}
+
 #[test]
 fn a_ledger_that_is_down_at_the_start_is_named() {
     let dir = tempfile::tempdir().unwrap();

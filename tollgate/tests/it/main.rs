@@ -12,6 +12,7 @@ mod kill;
 mod ledger_commands;
 mod overspend;
 mod pasted;
+mod shutdown;
 mod standalone;
 mod support;
 mod telemetry;

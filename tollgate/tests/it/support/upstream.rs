@@ -1,4 +1,4 @@
-//! An upstream that answers every call with 200, but those of `/fail` with 503, and remembers how many there were.
+//! An upstream that answers every call with 200, but those of `…/fail` with 503, and remembers how many there were.
 
 use std::convert::Infallible;
 use std::sync::Arc;
