@@ -17,7 +17,7 @@ use tollgate_gateway::server::{self, BoundListener, Parts, ServeError};
 use tollgate_gateway::sync_client::{SyncSettings, Token};
 
 use crate::config::gateway::GatewayFile;
-use crate::config::secret::SecretError;
+use crate::config::secret::{SecretError, SecretPlace};
 use crate::listen::{Bound, ListenError, url};
 use crate::ready::Ready;
 use crate::shutdown;
@@ -95,7 +95,8 @@ pub(crate) async fn run(file: GatewayFile, format: LogFormat) -> Result<(), Gate
     let calls_registry = families.add_gateway(&settings.gateway)?;
     let telemetry = telemetry::start("gateway", format, &file.telemetry, &families)?;
     let stopping = shutdown::on_signal().map_err(GatewayError::Signal)?;
-    settings.token = Some(Token::new(file.sync.token.read()?.expose()));
+    let token = file.sync.token.as_ref().map(SecretPlace::read).transpose()?;
+    settings.token = token.map(|token| Token::new(token.expose()));
     let listener = BoundListener::bind(&file.listener())?;
     let metrics = Bound::bind("metrics", file.metrics.listen).await?;
     let address = file.gateway.listen;

@@ -61,8 +61,8 @@ pub(crate) struct GatewaySection {
 pub(crate) struct SyncSection {
     /// The balance-sync nodes, `http://host:port` or `https://…`.
     pub(crate) nodes: Vec<String>,
-    /// The token that they know this gateway by.
-    pub(crate) token: SecretPlace,
+    /// The token that they know this gateway by; absent where they know it by its certificate.
+    pub(crate) token: Option<SecretPlace>,
     /// TLS to them, for `https://`.
     pub(crate) tls: Option<SyncTls>,
 }
@@ -182,6 +182,11 @@ impl Checked for GatewayFile {
             return Err(Problem::at("proxy", "a gateway needs at least one [[proxy]]"));
         }
         check_settings(&self.settings())?;
+        let has_certificate =
+            self.sync.tls.as_ref().is_some_and(|tls| tls.certificate_file.is_some());
+        if self.sync.token.is_none() && !has_certificate {
+            return Err(Problem::at("sync.token", "is required without sync.tls.certificate_file"));
+        }
         self.telemetry.check()
     }
 }

@@ -16,3 +16,4 @@ mod shutdown;
 mod standalone;
 mod support;
 mod telemetry;
+mod tls;

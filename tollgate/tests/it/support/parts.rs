@@ -181,8 +181,13 @@ impl Site {
 
     /// Makes a developer with a wallet of `euros`, who pays 0.01 for each call of the proxy `orders`.
     pub(crate) async fn developer(&self, node: &Node, euros: i64) -> Developer {
+        self.developer_of(&node.process, euros).await
+    }
+
+    /// The same over the management API of a process.
+    pub(crate) async fn developer_of(&self, node: &Tollgate, euros: i64) -> Developer {
         let portal = Portal {
-            url: node.process.text(&["management"]).to_owned(),
+            url: node.text(&["management"]).to_owned(),
             token: ADMIN_TOKEN.to_owned(),
             organization: "acme".to_owned(),
             developer: "ann@example.com".to_owned(),
