@@ -35,6 +35,8 @@ mod wallets;
 
 use std::sync::Arc;
 
+use scylla::client::session::Session;
+
 use self::cluster::Cluster;
 pub use self::config::CqlConfig;
 pub use self::node_metrics::NodeMetrics;
@@ -68,25 +70,60 @@ impl CqlLedger {
         metrics: LedgerMetrics,
         nodes: NodeMetrics,
     ) -> Result<CqlLedger, LedgerError> {
+        let (session, datacenter) = Self::session(config).await?;
+        schema::migrate(&session, config, &datacenter).await?;
+        let cluster = Self::cluster(session, config, &datacenter, nodes).await?;
+        generation::adopt(&cluster, config.generation).await?;
+        Ok(Self::opened(cluster, config, metrics))
+    }
+
+    /// Connects to a keyspace as a node left it: nothing is made, migrated or adopted, so that
+    /// looking at a ledger under a name with a slip in it leaves no ledger of that name behind.
+    ///
+    /// # Errors
+    /// Those of [`Self::connect`]; [`LedgerError::NotOurs`] also where there is no keyspace, or one
+    /// that a node of this version has not opened yet.
+    pub async fn connect_existing(
+        config: &CqlConfig,
+        metrics: LedgerMetrics,
+        nodes: NodeMetrics,
+    ) -> Result<CqlLedger, LedgerError> {
+        let (session, datacenter) = Self::session(config).await?;
+        schema::expect_current(&session, config).await?;
+        let cluster = Self::cluster(session, config, &datacenter, nodes).await?;
+        generation::expect(&cluster, config.generation).await?;
+        Ok(Self::opened(cluster, config, metrics))
+    }
+
+    async fn session(config: &CqlConfig) -> Result<(Session, String), LedgerError> {
         config.check()?;
         let session = session::connect(config).await?;
         let datacenter = session::datacenter(&session, config).await?;
-        schema::migrate(&session, config, &datacenter).await?;
-        let profiles = Profiles::new(config, &datacenter);
+        Ok((session, datacenter))
+    }
+
+    async fn cluster(
+        session: Session,
+        config: &CqlConfig,
+        datacenter: &str,
+        nodes: NodeMetrics,
+    ) -> Result<Cluster, LedgerError> {
+        let profiles = Profiles::new(config, datacenter);
         let statements = Statements::prepare(&session, &config.keyspace(), &profiles)
             .await
             .map_err(|error| outcome::unavailable("prepare the statements", error))?;
         let writes_in_flight_max = config.writes_in_flight_max;
-        let cluster =
-            Cluster { session, statements, profiles, metrics: nodes, writes_in_flight_max };
-        generation::adopt(&cluster, config.generation).await?;
-        tracing::info!(keyspace = config.keyspace(), datacenter, "ledger opened");
-        Ok(CqlLedger {
+        tracing::info!(keyspace = config.keyspace(), datacenter, "keyspace opened");
+        Ok(Cluster { session, statements, profiles, metrics: nodes, writes_in_flight_max })
+    }
+
+    fn opened(cluster: Cluster, config: &CqlConfig, metrics: LedgerMetrics) -> CqlLedger {
+        CqlLedger {
             cluster: Arc::new(cluster),
             generation: config.generation,
             days: DaysKnown::default(),
             developers: DevelopersKnown::default(),
             metrics,
-        })
+        }
     }
 }

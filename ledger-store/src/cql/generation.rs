@@ -35,6 +35,16 @@ pub(super) async fn read(cluster: &Cluster) -> Result<Option<u32>, LedgerError> 
     small_count(WHAT, required(WHAT, "generation", generation)?).map(Some)
 }
 
+/// Refuses a keyspace of another generation, and changes nothing.
+pub(super) async fn expect(cluster: &Cluster, generation: u32) -> Result<(), LedgerError> {
+    let detail = match read(cluster).await? {
+        Some(found) if found == generation => return Ok(()),
+        Some(found) => format!("keyspace of generation {generation} holds generation {found}"),
+        None => format!("keyspace of generation {generation} was never opened by a node"),
+    };
+    Err(LedgerError::NotOurs { detail })
+}
+
 /// Makes the keyspace one of `generation`.
 pub(super) async fn adopt(cluster: &Cluster, generation: u32) -> Result<(), LedgerError> {
     let statements = &cluster.statements;

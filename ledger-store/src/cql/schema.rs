@@ -62,6 +62,38 @@ pub(super) async fn migrate(
     }
 }
 
+/// Refuses a keyspace that is not there or not of this version, and changes nothing.
+pub(super) async fn expect_current(
+    session: &Session,
+    config: &CqlConfig,
+) -> Result<(), LedgerError> {
+    let keyspace = config.keyspace();
+    let migrations = Migrations { session, keyspace: keyspace.clone(), node: Uuid::new_v4() };
+    if !migrations.has_table().await? {
+        let detail = format!("there is no ledger in keyspace {keyspace}");
+        return Err(LedgerError::NotOurs { detail });
+    }
+    let done = migrations.done().await?;
+    migrations.refuse_newer(&done)?;
+    if let Some(missing) = next_after(&done) {
+        let detail = format!(
+            "keyspace {keyspace} lacks schema {missing}: start a node of this version first"
+        );
+        return Err(LedgerError::NotOurs { detail });
+    }
+    Ok(())
+}
+
+/// The last migration that this version knows.
+fn known() -> i32 {
+    i32::try_from(schema::MIGRATIONS.len()).expect("migrations are few")
+}
+
+/// The first migration that has not run.
+fn next_after(done: &[i32]) -> Option<i32> {
+    (1..=known()).find(|number| !done.contains(number))
+}
+
 /// The migrations of one keyspace, run by one node.
 struct Migrations<'a> {
     session: &'a Session,
@@ -80,18 +112,8 @@ impl Migrations<'_> {
             self.run(&table, ()).await?;
         }
         let done = self.done().await?;
-        let known = i32::try_from(schema::MIGRATIONS.len()).expect("migrations are few");
-        if let Some(newer) = done.iter().find(|number| **number > known) {
-            let keyspace = &self.keyspace;
-            return Err(LedgerError::NotOurs {
-                detail: format!(
-                    "keyspace {keyspace} has schema {newer}, this version knows up to {known}"
-                ),
-            });
-        }
-        let Some(next) = (1..=known).find(|number| !done.contains(number)) else {
-            return Ok(true);
-        };
+        self.refuse_newer(&done)?;
+        let Some(next) = next_after(&done) else { return Ok(true) };
         if !self.run_if(schema::LOCK, (self.node,)).await? {
             return Ok(false);
         }
@@ -99,6 +121,14 @@ impl Migrations<'_> {
         // Left where this fails; it goes by itself.
         let unlocked = self.run_if(schema::UNLOCK, (self.node,)).await;
         outcome.and(unlocked).map(|_| false)
+    }
+
+    fn refuse_newer(&self, done: &[i32]) -> Result<(), LedgerError> {
+        let (keyspace, known) = (&self.keyspace, known());
+        let Some(newer) = done.iter().find(|number| **number > known) else { return Ok(()) };
+        let detail =
+            format!("keyspace {keyspace} has schema {newer}, this version knows up to {known}");
+        Err(LedgerError::NotOurs { detail })
     }
 
     async fn run_migration(&self, number: i32) -> Result<(), LedgerError> {

@@ -89,6 +89,16 @@ pub(crate) async fn try_connect(
     connect_counted(config, &registry).await
 }
 
+/// Connects to a keyspace that is there already.
+pub(crate) async fn look(
+    config: &CqlConfig,
+) -> Result<CqlLedger, tollgate_ledger_store::LedgerError> {
+    let registry = Registry::new();
+    let metrics = LedgerMetrics::register(&registry).unwrap();
+    let nodes = NodeMetrics::register(&registry).unwrap();
+    CqlLedger::connect_existing(config, metrics, nodes).await
+}
+
 /// Connects and counts into `registry`.
 pub(crate) async fn connect_counted(
     config: &CqlConfig,

@@ -2,7 +2,7 @@
 
 use tollgate_ledger_store::{Commit, Ledger, LedgerError};
 
-use super::cluster::{Guard, config, connect, new_prefix, session, try_connect};
+use super::cluster::{Guard, config, connect, look, new_prefix, session, try_connect};
 use crate::fixtures::{opened, read};
 
 /// Two nodes that made the same table at the same time gave it two ids, and rows of one were lost.
@@ -21,6 +21,28 @@ async fn nodes_that_start_together_make_one_schema() {
         assert_eq!(read(ledger, account.header.wallet).await.account, account);
         assert_eq!(ledger.generation().await.unwrap(), 1);
     }
+}
+
+/// A look under a name with a slip in it left an empty ledger of that name behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_makes_no_keyspace_and_finds_the_one_that_is_there() {
+    let _guard = Guard::shared().await;
+    let mut config = config(&new_prefix());
+    let keyspace = config.keyspace();
+    for _ in 0..2 {
+        let error = look(&config).await.unwrap_err();
+        assert!(matches!(error, LedgerError::NotOurs { .. }), "{error:?}");
+        assert!(error.to_string().contains(&keyspace), "{error}");
+    }
+    let ledger = connect(&config).await;
+    let account = opened(&ledger).await;
+    let seen = look(&config).await.unwrap();
+    assert_eq!(read(&seen, account.header.wallet).await.account, account);
+    let older = format!("UPDATE {keyspace}.ledger SET generation = 0 WHERE name = 'ledger'");
+    session().await.query_unpaged(older, ()).await.unwrap();
+    assert!(look(&config).await.unwrap_err().to_string().contains("holds generation 0"));
+    config.generation = 2;
+    assert!(look(&config).await.is_err(), "the next generation has a keyspace of its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
