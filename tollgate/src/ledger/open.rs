@@ -26,13 +26,20 @@ pub(crate) struct Store {
     pub(crate) documents: Arc<dyn DocumentStore>,
 }
 
-/// Whether a command changes the ledger.
+/// Whether a command changes what is in the ledger. Neither makes one that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// It only looks: a SQLite file is not even created.
+    /// It only looks.
     Read,
     /// It books something.
     Write,
+}
+
+/// Whether a ledger that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    Made,
+    Refused,
 }
 
 /// Why a ledger cannot be opened.
@@ -104,18 +111,23 @@ impl Store {
     /// [`OpenError`].
     async fn cassandra(
         section: &CassandraSection,
-        metrics: &prometheus::Registry,
+        absent: Absent,
+        registry: &prometheus::Registry,
     ) -> Result<Self, OpenError> {
         let password = section.password.as_ref().map(SecretPlace::read).transpose()?;
         let config = section.config(password.map(|secret| secret.expose().to_owned()));
         let place = format!("{} on {}", config.keyspace(), config.nodes.join(", "));
-        let nodes = NodeMetrics::register(metrics)?;
-        let ledger = CqlLedger::connect(&config, LedgerMetrics::register(metrics)?, nodes);
-        let ledger = ledger.await.map_err(|source| OpenError::Ledger { place, source })?;
+        let (nodes, metrics) =
+            (NodeMetrics::register(registry)?, LedgerMetrics::register(registry)?);
+        let ledger = match absent {
+            Absent::Made => CqlLedger::connect(&config, metrics, nodes).await,
+            Absent::Refused => CqlLedger::connect_existing(&config, metrics, nodes).await,
+        };
+        let ledger = ledger.map_err(|source| OpenError::Ledger { place, source })?;
         Ok(Self::new(Arc::new(ledger)))
     }
 
-    /// The ledger of a node's configuration.
+    /// The ledger of a node's configuration, made where it is not there.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -125,7 +137,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         match (&section.sqlite, &section.cassandra) {
             (Some(sqlite), _) => Self::sqlite(&sqlite.folder, None, metrics).await,
-            (None, Some(cassandra)) => Self::cassandra(cassandra, metrics).await,
+            (None, Some(cassandra)) => Self::cassandra(cassandra, Absent::Made, metrics).await,
             (None, None) => unreachable!("a checked section names one of the two"),
         }
     }
@@ -135,12 +147,16 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub(crate) async fn of_args(args: &LedgerArgs, access: Access) -> Result<Self, OpenError> {
+        let registry = prometheus::Registry::new();
         let path = match (&args.config, &args.file) {
             (Some(config), _) => {
                 let section = file::load::<NodeFile>(config)?.ledger;
-                match (section.sqlite.as_ref(), access) {
-                    (Some(sqlite), Access::Read) => newest_in(&sqlite.folder)?,
-                    _ => return Self::of_section(&section, &prometheus::Registry::new()).await,
+                match (&section.sqlite, &section.cassandra) {
+                    (Some(sqlite), _) => newest_in(&sqlite.folder)?,
+                    (None, Some(cassandra)) => {
+                        return Self::cassandra(cassandra, Absent::Refused, &registry).await;
+                    }
+                    (None, None) => unreachable!("a checked section names one of the two"),
                 }
             }
             (None, Some(path)) => path.clone(),
@@ -149,16 +165,14 @@ impl Store {
                 newest_in(&folder.unwrap_or_else(|| PathBuf::from("./tollgate-data")))?
             }
         };
-        match access {
-            Access::Read => Self::sqlite_read_only(&path),
-            Access::Write => {
-                let metrics = LedgerMetrics::register(&prometheus::Registry::new())?;
-                let ledger = SqliteLedger::open(&path, metrics).map_err(|source| {
-                    OpenError::Ledger { place: path.display().to_string(), source }
-                })?;
-                Ok(Self::new(Arc::new(ledger)))
-            }
+        // Also before booking: opening to write would make the file.
+        let seen = Self::sqlite_read_only(&path)?;
+        if access == Access::Read {
+            return Ok(seen);
         }
+        let ledger = SqliteLedger::open(&path, LedgerMetrics::register(&registry)?)
+            .map_err(|source| OpenError::Ledger { place: path.display().to_string(), source })?;
+        Ok(Self::new(Arc::new(ledger)))
     }
 }
 

@@ -98,6 +98,13 @@ async fn suspense_is_listed_and_charged_or_written_off_once() {
     assert!(!is_done && told.contains("there is no suspense x/y"), "{told}");
     let (is_done, said, told) = ledger(&["verify"], of_node);
     assert!(is_done, "{said}{told}");
+
+    // A slip in the name of the file makes no file.
+    let slip = site.path().join("leger.sqlite");
+    let (is_done, _, told) =
+        ledger(&["suspense", "charge", "--reason", "x", "--id", id], ("--file", &slip));
+    assert!(!is_done && told.contains("leger.sqlite"), "{told}");
+    assert!(!slip.exists());
 }
 
 /// A demo with one call behind it, in `dir`.
