@@ -190,19 +190,25 @@ impl Session {
 
     async fn report(&mut self, report: Report) -> Result<(), Refusal> {
         let (incarnation, seq) = (report.incarnation, report.seq);
-        if let Some(reason) = self.refused(&report).await? {
-            self.count(outcome_of(reason));
-            let incarnation = Some(incarnation.into());
-            let refused = v1::Refused { incarnation, seq, reason: reason.into() };
-            return self.send(Outbound::Refused(refused)).await;
-        }
+        let unpriced = match self.refused(&report).await {
+            None => self.unpriced(&report).await,
+            Some(reason) => Err(reason),
+        };
+        let unpriced = match unpriced {
+            Ok(unpriced) => unpriced,
+            Err(reason) => {
+                self.count(outcome_of(reason));
+                let incarnation = Some(incarnation.into());
+                let refused = v1::Refused { incarnation, seq, reason: reason.into() };
+                return self.send(Outbound::Refused(refused)).await;
+            }
+        };
         let is_fenced = self.node.now().since(incarnation.born) > FENCE;
         self.count(if is_fenced { "fenced" } else { "taken" });
         let mark = self.log.take(incarnation, seq, is_fenced, report.is_final)?;
-        let mut parts = split(&report, is_fenced);
         let ended = report.is_final.then_some(incarnation);
         let mut by_shard: HashMap<usize, Vec<(WalletId, Part)>> = HashMap::new();
-        while let Some((wallet, part)) = parts.pop_first() {
+        for ((wallet, _), part) in split(&report, is_fenced, &unpriced) {
             by_shard.entry(self.node.shard_of(wallet)).or_default().push((wallet, part));
         }
         let mut by_shard: Vec<_> =
@@ -215,35 +221,52 @@ impl Session {
     }
 
     /// Whether the report is not taken, and why.
-    async fn refused(&self, report: &Report) -> Result<Option<v1::RefusedReason>, Refusal> {
+    async fn refused(&self, report: &Report) -> Option<v1::RefusedReason> {
         let node = &self.node;
         if !node.standing.is_serving() {
-            return Ok(Some(v1::RefusedReason::NotServing));
+            return Some(v1::RefusedReason::NotServing);
         }
         let latest_us = node.now().plus(AHEAD_MAX).0.saturating_mul(1000);
         if report.seq > latest_us {
-            return Ok(Some(v1::RefusedReason::Ahead));
+            return Some(v1::RefusedReason::Ahead);
         }
         let now = node.clock.monotonic();
         match node.incarnations.has(&node.ledger, report.incarnation, now).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Some(v1::RefusedReason::Unregistered)),
+            Ok(true) => None,
+            Ok(false) => Some(v1::RefusedReason::Unregistered),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "registry was not read");
-                return Ok(Some(v1::RefusedReason::NotServing));
+                Some(v1::RefusedReason::NotServing)
             }
         }
-        // A meter without prices would make its wallet's balance unknown to everybody.
-        match node.prices.load(report.registers.iter().map(|each| each.meter)).await {
-            Ok(()) => Ok(None),
-            Err(LedgerError::Corrupt { detail, .. }) => {
-                Err(Refusal::Invalid { field: "report.registers.meter", problem: detail })
-            }
-            Err(error) => {
-                tracing::warn!(error = chain(&error), "prices were not read");
-                Ok(Some(v1::RefusedReason::NotServing))
+    }
+
+    /// Reported revisions whose prices the ledger does not have: it was restored to a time before they were published. One
+    /// such meter would make its wallet's balance unknown to everybody, so its units wait in suspense; refusing the report
+    /// instead would stop its gateway, with all its wallets, for as long as it has the spend file.
+    async fn unpriced(&self, report: &Report) -> Result<HashSet<(PlanId, u32)>, v1::RefusedReason> {
+        let mut unpriced = HashSet::new();
+        let meters = || report.registers.iter().map(|each| each.meter);
+        if self.node.prices.load(meters()).await.is_ok() {
+            return Ok(unpriced);
+        }
+        for meter in meters() {
+            match self.node.prices.load([meter]).await {
+                Ok(()) => {}
+                Err(error @ LedgerError::Corrupt { .. }) => {
+                    if unpriced.insert((meter.plan, meter.revision)) {
+                        let incarnation = report.incarnation;
+                        let error = chain(&error);
+                        tracing::error!(%incarnation, error, "units without prices go to suspense");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "prices were not read");
+                    return Err(v1::RefusedReason::NotServing);
+                }
             }
         }
+        Ok(unpriced)
     }
 
     async fn tell(&mut self, told: Told) -> Result<(), Refusal> {
@@ -375,16 +398,23 @@ impl Session {
 }
 
 /// A report wallet by wallet.
-fn split(report: &Report, is_fenced: bool) -> BTreeMap<WalletId, Part> {
-    let mut parts: BTreeMap<WalletId, Part> = BTreeMap::new();
+fn split(
+    report: &Report,
+    is_fenced: bool,
+    unpriced: &HashSet<(PlanId, u32)>,
+) -> BTreeMap<(WalletId, bool), Part> {
+    let mut parts: BTreeMap<(WalletId, bool), Part> = BTreeMap::new();
     let (incarnation, seq) = (report.incarnation, report.seq);
-    let empty = || Part { incarnation, seq, registers: Vec::new(), held: None, is_fenced };
+    let empty = |is_fenced| Part { incarnation, seq, registers: Vec::new(), held: None, is_fenced };
     for register in &report.registers {
-        let part = parts.entry(register.meter.wallet).or_insert_with(empty);
+        let meter = &register.meter;
+        let is_fenced = is_fenced || unpriced.contains(&(meter.plan, meter.revision));
+        let part = parts.entry((meter.wallet, is_fenced)).or_insert_with(|| empty(is_fenced));
         part.registers.push(*register);
     }
     for (wallet, amount) in &report.holds {
-        parts.entry(*wallet).or_insert_with(empty).held = Some(*amount);
+        let part = parts.entry((*wallet, is_fenced)).or_insert_with(|| empty(is_fenced));
+        part.held = Some(*amount);
     }
     parts
 }

@@ -282,7 +282,9 @@ impl Book {
         plan: &attempt::Plan<'_>,
     ) -> Result<Booked, BookError> {
         let id = want.id.clone();
-        let ask = Ask { wallet, meter: want.meter, want: Some(want) };
+        // What is written off costs nothing: its prices may be lost.
+        let meter = want.meter.filter(|_| want.kind != EntryKind::SuspenseWriteOff);
+        let ask = Ask { wallet, meter, want: Some(want) };
         match self.commit_planned(&ask, plan).await? {
             Outcome::Found(booked) => Ok(booked),
             Outcome::Committed(change) => {
