@@ -248,7 +248,7 @@ impl SpendFile {
         let used = *self.used.lock();
         (0..used).filter_map(|slot| {
             let key = self.chunk(slot).read_key(slot % CHUNK_SLOTS)?;
-            Some((slot, key.meter()?))
+            Some((slot, key.meter()?)).filter(|_| self.spend(slot).is_in_range())
         })
     }
 
@@ -314,7 +314,7 @@ impl SpendFile {
         let chunk = self.chunk(slot);
         let spend = self.spend(slot);
         let is_readable = chunk.read_key(slot % CHUNK_SLOTS).and_then(|key| key.meter()).is_some()
-            && spend.units.max(spend.excess) <= i64::MAX.unsigned_abs();
+            && spend.is_in_range();
         // A slot without units was being taken when the process ended: nothing was counted on it.
         let is_counted = spend.units != 0 || spend.excess != 0;
         (!is_readable && is_counted).then_some(Damage::Slot { slot, units: spend.units })
@@ -361,6 +361,15 @@ impl SpendFile {
     fn io(&self, what: &'static str) -> impl FnOnce(io::Error) -> SpendFileError {
         let path = self.path.clone();
         move |source| SpendFileError::Io { path, what, source }
+    }
+}
+
+// === impl Spend ===
+
+impl Spend {
+    /// Whether registers can hold it; no count ever leaves their range.
+    fn is_in_range(self) -> bool {
+        self.units.max(self.excess) <= i64::MAX.unsigned_abs()
     }
 }
 

@@ -112,6 +112,21 @@ fn a_damaged_file_gives_what_can_be_read_and_stays() {
     assert!(path.exists());
 }
 
+/// A slot whose key was whole and whose count was not was named as damaged and reported all the same: no register holds such a
+/// count, and the exchange with balance-sync died of it at every start.
+#[test]
+fn a_count_that_no_register_holds_is_damage_and_not_reported() {
+    let (dir, path) = left_behind();
+    let mut bytes = fs::read(&path).unwrap();
+    let units_at = HEADER_BYTES + (layout::KEY_WORDS + Cell::Units as usize) * 8;
+    bytes[units_at..units_at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let found = folder(dir.path()).found().unwrap();
+    let file = &found.files[0];
+    assert_eq!(file.damages(), [Damage::Slot { slot: 0, units: u64::MAX }]);
+    assert_eq!(file.meters().collect::<Vec<_>>(), [(1, meter(2))]);
+}
+
 #[test]
 fn a_file_cut_off_gives_the_slots_before_the_end() {
     let (dir, path) = left_behind();
