@@ -7,7 +7,7 @@
 
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use tollgate_metering::Units;
+use tollgate_metering::{Units, UnitsError};
 
 use super::route::Route;
 use crate::admission::{Multiplier, MultiplierSource};
@@ -62,8 +62,12 @@ fn multiplier(given: Given, most: Option<Units>) -> Multiplier {
         Given::Once(value) => value,
         Given::Twice => return invalid,
     };
-    let Ok(Ok(units)) = value.to_str().map(|text| text.trim().parse::<Units>()) else {
-        return invalid;
+    let Ok(text) = value.to_str() else { return invalid };
+    let units = match text.trim().parse::<Units>() {
+        Ok(units) => units,
+        // More than there are units at all is above every maximum, unlike what is below zero.
+        Err(UnitsError::OutOfRange) if !text.trim().starts_with('-') => Units::MAX,
+        Err(_) => return invalid,
     };
     match most {
         Some(most) if units > most => {
@@ -142,5 +146,17 @@ mod tests {
         for (headers, want) in rows {
             assert_eq!(judge(200, headers), want, "{headers:?}");
         }
+    }
+
+    /// A multiplier of 10¹⁸ was charged the maximum, and one of 10¹⁹ a single unit: the dearest calls were the cheapest.
+    #[test]
+    fn a_multiplier_beyond_all_units_is_the_maximum() {
+        for text in ["1000000000000000000", "10000000000000000000", &"9".repeat(60)] {
+            let row = [("x-units", &*text.to_owned().leak())];
+            let want = charged("10", "999999999999999990", MultiplierSource::Capped);
+            assert_eq!(judge(200, &row), want, "{text}");
+        }
+        let below = [("x-units", "-10000000000000000000")];
+        assert_eq!(judge(200, &below), charged("1", "0", MultiplierSource::Invalid));
     }
 }
