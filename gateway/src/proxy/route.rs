@@ -2,7 +2,8 @@
 //!
 //! A path can mean different things to the gateway and to the upstream: `%70aid` and `paid`, `//paid`, `a/../paid`. What is
 //! priced must be what is served, so: dot segments, NUL and broken escapes are refused in every spelling; a path that is
-//! routed differently as it stands and decoded is refused; and products are matched against the decoded path.
+//! routed differently as it stands and decoded is refused; and products are matched against the decoded path. Parameters of
+//! segments (`/paid;v=1`, which a servlet serves as `/paid`) are no part of it.
 //! Invariants: the upstream gets the path's bytes as the client sent them (test: `the_path_below_keeps_its_bytes`).
 
 use std::borrow::Cow;
@@ -150,34 +151,38 @@ fn is_plain(path: &str) -> bool {
     let mut before = 0;
     path.starts_with('/')
         && path.bytes().all(|byte| {
-            let is_odd =
-                matches!(byte, b'%' | b'\\') || (before == b'/' && matches!(byte, b'/' | b'.'));
+            let is_odd = matches!(byte, b'%' | b'\\' | b';')
+                || (before == b'/' && matches!(byte, b'/' | b'.'));
             before = byte;
             !is_odd
         })
 }
 
-/// A path as an upstream may read it: escapes decoded once, backslashes turned, slashes merged. None where it holds dot
-/// segments, NUL or broken escapes.
+/// A path as an upstream may read it: escapes decoded once, backslashes turned, parameters taken off, slashes merged. None where
+/// it holds dot segments (`..;x` is one), NUL or broken escapes.
 fn decoded(path: &str) -> Option<String> {
     if !path.starts_with('/') {
         return None;
     }
     let bytes = percent_decoded(path.as_bytes())?;
     let mut clean = Vec::with_capacity(bytes.len());
+    let mut is_parameter = false;
     for byte in bytes {
-        let byte = if byte == b'\\' { b'/' } else { byte };
-        if byte == 0 {
-            return None;
-        }
-        if byte != b'/' || clean.last() != Some(&b'/') {
-            clean.push(byte);
+        match byte {
+            0 => return None,
+            b'/' | b'\\' => {
+                is_parameter = false;
+                if clean.last() != Some(&b'/') {
+                    clean.push(b'/');
+                }
+            }
+            b';' => is_parameter = true,
+            _ if is_parameter => {}
+            _ => clean.push(byte),
         }
     }
     let clean = String::from_utf8_lossy(&clean).into_owned();
-    // Some upstreams take `..;x` for `..`.
-    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    if clean.split('/').any(is_dots) { None } else { Some(clean) }
+    if clean.split('/').any(|segment| matches!(segment, "." | "..")) { None } else { Some(clean) }
 }
 
 pub(super) fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {

@@ -43,6 +43,8 @@ fn the_longest_base_path_on_a_boundary_wins() {
         ("x", "//paid/a", Err(Refusal::BadRequest)),
         ("x", "/paid%2Fdeep/a", Err(Refusal::BadRequest)),
         ("x", "/\\paid", Err(Refusal::BadRequest)),
+        // A servlet serves it as `/paid/a`; it went through the root's proxy, which may be an unmetered one.
+        ("x", "/paid;v=1/a", Err(Refusal::BadRequest)),
         // Dots in every spelling.
         ("x", "/a/../paid", Err(Refusal::BadRequest)),
         ("x", "/a/%2e%2E/paid", Err(Refusal::BadRequest)),
@@ -57,6 +59,10 @@ fn the_longest_base_path_on_a_boundary_wins() {
         ("x", "/paid/a%2Fb", Ok(("paid", "/a/b"))),
         ("x", "/paid/.well-known", Ok(("paid", "/.well-known"))),
         ("x", "/paid//a", Ok(("paid", "/a"))),
+        // What products are matched against: `/a;v=1` was no `/a`, and went by the price of whatever else covered it.
+        ("x", "/paid/a;v=1/b;w", Ok(("paid", "/a/b"))),
+        ("x", "/paid/a%3Bv/;/b", Ok(("paid", "/a/b"))),
+        ("x", "/paid/a;v=%2Fb", Ok(("paid", "/a/b"))),
     ];
     for (host, path, want) in rows {
         let found = routes.find(host, path);
@@ -76,6 +82,7 @@ fn the_path_below_keeps_its_bytes() {
         ("/paid", Query::AsSent, "/v2"),
         ("/paid/", Query::AsSent, "/v2/"),
         ("/paid//a%2fb/%41?q", Query::AsSent, "/v2//a%2fb/%41?q"),
+        ("/paid/a;v=1", Query::AsSent, "/v2/a;v=1"),
         ("/paid/deep", Query::AsSent, "/"),
         ("/paid/deep?x", Query::AsSent, "/?x"),
         ("/moved/old/a", Query::AsSent, "/new/er/a"),
