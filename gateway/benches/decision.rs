@@ -1,9 +1,9 @@
 //! Measures the admission decision and the memory of a cached wallet; prints, asserts nothing.
 //!
 //! A decision is key → caller → product → plan → wallet → hold, the SHA-256 of the key included; a settle is the end of the
-//! hold with its store to the spend file. Keys are called in an order that caches cannot guess. Rounds of a few thousand calls,
-//! as many as fit into half a second a thread; the median round counts, the fastest is shown beside it.
-//! The decision is timed apart from the settle by taking 64 holds, then ending them.
+//! hold with its store to the spend file. Keys are called in an order that caches cannot guess. A round
+//! takes 64 holds, then ends them, so that both are timed apart; as many rounds as fit into a second a thread. The median
+//! round counts, the fastest is shown beside it.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
@@ -19,12 +19,10 @@ use tollgate_gateway::metered::Offline;
 use tollgate_metering::WalletId;
 use uuid::Uuid;
 
-/// Holds taken before they are ended.
+/// Holds taken before they are ended: a round, short enough that most see no other process.
 const OPEN: usize = 64;
-/// Batches of holds in a round.
-const BATCHES: usize = 64;
 /// How long a thread measures.
-const SPAN: Duration = Duration::from_millis(500);
+const SPAN: Duration = Duration::from_secs(1);
 
 /// Nanoseconds a call of one round.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +66,11 @@ fn fill(offline: &Offline, wallets: u64) -> Vec<String> {
         offline.add_caller(key, *wallet);
     }
     let before = resident_bytes();
-    ids.iter().for_each(|wallet| offline.add_wallet(*wallet));
-    call_each(&offline.0, &keys);
+    let proxy = Proxy::new("weather", "http://127.0.0.1:1");
+    for (key, wallet) in keys.iter().zip(&ids) {
+        offline.add_wallet(*wallet);
+        decide(&offline.0, &proxy, key).settle(Multiplier::ONE);
+    }
     offline.report();
     let after = resident_bytes();
     if wallets >= 100_000 {
@@ -77,13 +78,6 @@ fn fill(offline: &Offline, wallets: u64) -> Vec<String> {
         println!("bytes per cached wallet, with its place in the map: {each}");
     }
     keys
-}
-
-fn call_each(metered: &Metered, keys: &[String]) {
-    let proxy = Proxy::new("weather", "http://127.0.0.1:1");
-    for key in keys {
-        decide(metered, &proxy, key).settle(Multiplier::ONE);
-    }
 }
 
 fn measure(metered: &Arc<Metered>, keys: &[String], threads: usize) -> (Vec<u128>, Vec<u128>) {
@@ -115,24 +109,19 @@ fn rounds(metered: &Metered, keys: &[String], thread: u64) -> Vec<Round> {
     let mut holds = Vec::with_capacity(OPEN);
     let mut rounds = Vec::new();
     while begun.elapsed() < SPAN {
-        let (mut deciding, mut settling) = (Duration::ZERO, Duration::ZERO);
-        for _ in 0..BATCHES {
-            let at = Instant::now();
-            for _ in 0..OPEN {
-                place = place
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let key = &keys[((place >> 33) % keys.len() as u64) as usize];
-                holds.push(decide(metered, &proxy, key));
-            }
-            let held = Instant::now();
-            holds.drain(..).for_each(|hold| hold.settle(Multiplier::ONE));
-            deciding += held - at;
-            settling += held.elapsed();
+        let at = Instant::now();
+        for _ in 0..OPEN {
+            place = place
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let key = &keys[((place >> 33) % keys.len() as u64) as usize];
+            holds.push(decide(metered, &proxy, key));
         }
-        let calls = (OPEN * BATCHES) as u128;
-        let (decide_ns, settle_ns) = (deciding.as_nanos() / calls, settling.as_nanos() / calls);
-        rounds.push(Round { decide_ns, settle_ns });
+        let held = Instant::now();
+        holds.drain(..).for_each(|hold| hold.settle(Multiplier::ONE));
+        let ended = Instant::now();
+        let each = |span: Duration| span.as_nanos() / OPEN as u128;
+        rounds.push(Round { decide_ns: each(held - at), settle_ns: each(ended - held) });
     }
     rounds
 }

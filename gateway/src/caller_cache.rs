@@ -46,8 +46,8 @@ pub(crate) struct CallerCache {
 
 /// A caller and when it was asked for.
 #[derive(Debug)]
-struct Known {
-    caller: Arc<Caller>,
+pub(crate) struct Known {
+    pub(crate) caller: Caller,
     asked_at: Duration,
     used_s: AtomicU32,
 }
@@ -56,7 +56,7 @@ struct Known {
 #[derive(Debug)]
 pub(crate) enum Look {
     /// Somebody's.
-    Known(Arc<Caller>),
+    Known(Arc<Known>),
     /// Nobody's.
     Unknown,
     /// Ask balance-sync.
@@ -98,7 +98,7 @@ impl CallerCache {
                 return Look::Missing;
             }
             known.touch(now);
-            return Look::Known(Arc::clone(&known.caller));
+            return Look::Known(Arc::clone(&known));
         }
         match self.unknown.get(key) {
             Some(until) if *until > now => Look::Unknown,
@@ -122,8 +122,7 @@ impl CallerCache {
             return true;
         };
         self.make_room(asked.at);
-        let known =
-            Known { caller: Arc::new(caller), asked_at: asked.at, used_s: AtomicU32::new(0) };
+        let known = Known { caller, asked_at: asked.at, used_s: AtomicU32::new(0) };
         known.touch(asked.at);
         self.unknown.remove(&key);
         self.known.insert(key, Arc::new(known));

@@ -235,7 +235,7 @@ impl Admission for Metered {
         let key: KeyHash = Sha256::digest(key).into();
         let now = self.inner.clock.monotonic();
         match self.inner.callers.look(&key, now) {
-            Look::Known(caller) => self.inner.judge(&caller, head, now),
+            Look::Known(known) => self.inner.judge(&known.caller, head, now),
             Look::Unknown => Decision::Refuse(Refusal::KeyUnknown),
             Look::Missing => Decision::Missing(Missing(Wanted::Caller(key))),
         }

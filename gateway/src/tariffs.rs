@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use tollgate_metering::wallet::Tariff;
-use tollgate_metering::{BillingType, Meter, Period, PlanId, ProductId, RateBook, Rates, WalletId};
+use tollgate_metering::{
+    BillingType, Meter, Period, PlanId, ProductId, RateBook, Rates, UnixMillis, WalletId,
+};
 use uuid::Uuid;
 
 /// Tariffs kept before unused ones are dropped.
@@ -21,7 +23,24 @@ type TariffKey = (ProductId, PlanId, u32, BillingType, Period);
 #[derive(Debug, Default)]
 pub(crate) struct Tariffs {
     rates: RwLock<RateBook>,
-    tariffs: Mutex<HashMap<TariffKey, Arc<Tariff>>>,
+    tariffs: Mutex<HashMap<TariffKey, Arc<InPeriod>>>,
+}
+
+/// A tariff with the time in which calls are charged under it.
+#[derive(Debug)]
+pub(crate) struct InPeriod {
+    start: UnixMillis,
+    end: UnixMillis,
+    pub(crate) tariff: Arc<Tariff>,
+}
+
+// === impl InPeriod ===
+
+impl InPeriod {
+    /// Whether a call at `now` is charged under it.
+    pub(crate) fn has(&self, now: UnixMillis) -> bool {
+        self.start <= now && now < self.end
+    }
 }
 
 // === impl Tariffs ===
@@ -34,19 +53,27 @@ impl Tariffs {
 
     /// The tariff of a meter; `None` where its prices were not heard.
     pub(crate) fn of_meter(&self, meter: &Meter) -> Option<Arc<Tariff>> {
+        self.in_period(meter).map(|in_period| Arc::clone(&in_period.tariff))
+    }
+
+    fn in_period(&self, meter: &Meter) -> Option<Arc<InPeriod>> {
         let key = (meter.product, meter.plan, meter.revision, meter.billing, meter.period);
         let mut tariffs = self.tariffs.lock();
-        if let Some(tariff) = tariffs.get(&key) {
-            return Some(Arc::clone(tariff));
+        if let Some(known) = tariffs.get(&key) {
+            return Some(Arc::clone(known));
         }
         let rates = self.rates.read().rates(meter.plan, meter.revision).ok().map(Arc::clone)?;
         let Meter { wallet: _, product, plan, billing, period, revision } = *meter;
         let tariff = Arc::new(Tariff { product, plan, revision, billing, period, rates });
+        let is_used = |known: &Arc<InPeriod>| {
+            Arc::strong_count(known) > 1 || Arc::strong_count(&known.tariff) > 1
+        };
         if tariffs.len() >= TARIFFS_MAX {
-            tariffs.retain(|_, tariff| Arc::strong_count(tariff) > 1);
+            tariffs.retain(|_, known| is_used(known));
         }
-        tariffs.insert(key, Arc::clone(&tariff));
-        Some(tariff)
+        let in_period = Arc::new(InPeriod { start: period.start(), end: period.end(), tariff });
+        tariffs.insert(key, Arc::clone(&in_period));
+        Some(in_period)
     }
 
     /// The tariff of a plan revision in a period.
@@ -56,8 +83,8 @@ impl Tariffs {
         (plan, revision): (PlanId, u32),
         billing: BillingType,
         period: Period,
-    ) -> Option<Arc<Tariff>> {
+    ) -> Option<Arc<InPeriod>> {
         let wallet = WalletId(Uuid::nil());
-        self.of_meter(&Meter { wallet, product, plan, billing, period, revision })
+        self.in_period(&Meter { wallet, product, plan, billing, period, revision })
     }
 }

@@ -8,7 +8,7 @@ use tollgate_metering::{BillingType, Currency, Period, PlanId, ProductId, UnixMi
 use tollgate_proto::{PlanPrices, WireError, v1};
 
 use super::resource::{Closeness, Resource};
-use crate::tariffs::Tariffs;
+use crate::tariffs::{InPeriod, Tariffs};
 
 /// An API product on the key, granted in this gateway's environment.
 #[derive(Debug)]
@@ -40,13 +40,6 @@ pub(crate) struct PlanOffer {
     billing: BillingType,
     /// Of the period that a call came in last.
     current: ArcSwapOption<InPeriod>,
-}
-
-#[derive(Debug)]
-struct InPeriod {
-    start: UnixMillis,
-    end: UnixMillis,
-    tariff: Arc<Tariff>,
 }
 
 /// From the start, included, to the end, not included.
@@ -147,17 +140,14 @@ impl PlanOffer {
     ) -> Option<T> {
         let current = self.current.load();
         if let Some(current) = &*current
-            && current.start <= now
-            && now < current.end
+            && current.has(now)
         {
             return Some(with(&current.tariff));
         }
         let period = Period::of(now);
-        let tariff = tariffs.of_plan(self.product, self.revision, self.billing, period)?;
-        let in_period =
-            InPeriod { start: period.start(), end: period.end(), tariff: Arc::clone(&tariff) };
-        self.current.store(Some(Arc::new(in_period)));
-        Some(with(&tariff))
+        let in_period = tariffs.of_plan(self.product, self.revision, self.billing, period)?;
+        self.current.store(Some(Arc::clone(&in_period)));
+        Some(with(&in_period.tariff))
     }
 }
 

@@ -122,7 +122,7 @@ impl WalletEntry {
 
     /// Sets aside the price of one unit.
     pub(crate) fn hold(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         tariff: &Arc<Tariff>,
         now: Duration,
     ) -> Result<WalletHold, NoHold> {
@@ -138,7 +138,7 @@ impl WalletEntry {
             self.books.change(self.id);
         }
         match answer {
-            Ok(hold) => Ok(WalletHold { entry: Arc::clone(self), hold: Some(hold) }),
+            Ok(hold) => Ok(WalletHold { entry: self, hold: Some(hold) }),
             Err(refused) => {
                 life.end_call();
                 Err(refused)
