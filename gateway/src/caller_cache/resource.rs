@@ -35,7 +35,8 @@ impl Resource {
     }
 
     pub(super) fn matches(&self, path: &str) -> bool {
-        matches(&self.0, segments(path))
+        // Most products cover every path.
+        *self.0 == [Segment::Any] || matches(&self.0, segments(path))
     }
 
     pub(super) fn closeness(&self) -> Closeness {
