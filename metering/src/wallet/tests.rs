@@ -360,6 +360,13 @@ impl Ledger {
     }
 }
 
+fn unpacked(wallet: &Wallet) -> Whole {
+    match &wallet.0 {
+        Form::Packed(packed) => packed.unpack(),
+        Form::Whole(whole) => (**whole).clone(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -427,10 +434,7 @@ proptest! {
                 Step::Fresh => wallet.fresh(now),
                 Step::Settle { .. } | Step::Release => {}
             }
-            let whole = match &wallet.0 {
-                Form::Packed(packed) => packed.unpack(),
-                Form::Whole(whole) => (**whole).clone(),
-            };
+            let whole = unpacked(&wallet);
             if whole.known.is_some() {
                 prop_assert_eq!(whole.computed(), Ok(whole.available));
             }

@@ -69,22 +69,28 @@ pub(crate) async fn a_sound_wallet_shows_no_finding_and_its_balance<B: Backend>(
 pub(crate) async fn whatever_is_wrong_is_found_by_name<B: Backend>() {
     let backend = B::fresh().await;
     let ledger = backend.ledger();
-    let check = |tamper: fn(&mut Change, Meter), is_it: fn(&Finding) -> bool| {
-        let ledger = Arc::clone(&ledger);
-        async move {
-            let (wallet, meter) = lived_in(&ledger).await;
-            let mut change = read(&*ledger, wallet).await.account.change();
-            tamper(&mut change, meter);
-            assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
-            let found = findings(&*ledger, wallet).await;
-            assert!(found.iter().any(is_it), "{found:?}");
-        }
-    };
-    fn whole(change: &mut Change, meter: Meter, units: &str, charge: &str, checkpoints: u32) {
-        let (settled_units, closed_charge) = (self::units(units), money(charge));
-        change.meters.insert(meter, MeterTotals { settled_units, closed_charge, checkpoints });
-    }
+    wrong_sums_are_found(&ledger).await;
+    wrong_meters_are_found(&ledger).await;
+    wrong_suspense_is_found(&ledger).await;
+}
+
+/// Tampers with a wallet that was lived in, and looks for the finding.
+async fn check(
+    ledger: &Arc<dyn Ledger>,
+    tamper: fn(&mut Change, Meter),
+    is_it: fn(&Finding) -> bool,
+) {
+    let (wallet, meter) = lived_in(ledger).await;
+    let mut change = read(&**ledger, wallet).await.account.change();
+    tamper(&mut change, meter);
+    assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
+    let found = findings(&**ledger, wallet).await;
+    assert!(found.iter().any(is_it), "{found:?}");
+}
+
+async fn wrong_sums_are_found(ledger: &Arc<dyn Ledger>) {
     check(
+        ledger,
         |change, _| change.header.credited = money("101"),
         |finding| {
             matches!(finding, Finding::Credited { stored, entries }
@@ -93,31 +99,44 @@ pub(crate) async fn whatever_is_wrong_is_found_by_name<B: Backend>() {
     )
     .await;
     check(
+        ledger,
         |change, _| change.header.settled = money("0.000000001"),
         |finding| matches!(finding, Finding::Settled { .. }),
     )
     .await;
     check(
+        ledger,
         |change, _| change.header.balance_at_last_credit = money("99"),
         |finding| matches!(finding, Finding::LastCredit(_)),
     )
     .await;
+}
+
+async fn wrong_meters_are_found(ledger: &Arc<dyn Ledger>) {
+    fn whole(change: &mut Change, meter: Meter, units: &str, charge: &str, checkpoints: u32) {
+        let (settled_units, closed_charge) = (self::units(units), money(charge));
+        change.meters.insert(meter, MeterTotals { settled_units, closed_charge, checkpoints });
+    }
     check(
+        ledger,
         |change, meter| whole(change, meter, "9", "9.6", 1),
         |finding| matches!(finding, Finding::ClosedCharge { .. }),
     )
     .await;
     check(
+        ledger,
         |change, meter| whole(change, meter, "9", "9.5", 2),
         |finding| matches!(finding, Finding::Checkpoints { stored: 2, entries: 1, .. }),
     )
     .await;
     check(
+        ledger,
         |change, meter| whole(change, meter, "8", "9.5", 1),
         |finding| matches!(finding, Finding::SettledUnits { .. }),
     )
     .await;
     check(
+        ledger,
         |change, meter| {
             let cell = Cell { folded: units("1"), cut: None };
             change.cells.insert((meter, incarnation(NOON)), cell);
@@ -126,6 +145,16 @@ pub(crate) async fn whatever_is_wrong_is_found_by_name<B: Backend>() {
     )
     .await;
     check(
+        ledger,
+        |change, meter| change.header.horizon = meter.period.end().plus(PERIOD_GRACE),
+        |finding| matches!(finding, Finding::Unclosed { .. }),
+    )
+    .await;
+}
+
+async fn wrong_suspense_is_found(ledger: &Arc<dyn Ledger>) {
+    check(
+        ledger,
         |change, meter| {
             let (incarnation, reason) = (incarnation(NOON), SuspenseReason::Cut);
             change.resolved.insert(SuspenseKey { meter, incarnation, reason }, units("1"));
@@ -134,16 +163,12 @@ pub(crate) async fn whatever_is_wrong_is_found_by_name<B: Backend>() {
     )
     .await;
     check(
+        ledger,
         |change, meter| {
             let (incarnation, reason) = (incarnation(NOON), SuspenseReason::Cut);
             change.resolved.insert(SuspenseKey { meter, incarnation, reason }, units("1"));
         },
         |finding| matches!(finding, Finding::ResolvedEntries { .. }),
-    )
-    .await;
-    check(
-        |change, meter| change.header.horizon = meter.period.end().plus(PERIOD_GRACE),
-        |finding| matches!(finding, Finding::Unclosed { .. }),
     )
     .await;
 }
