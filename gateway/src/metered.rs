@@ -26,7 +26,7 @@ use crate::caller_cache::{Caller, CallerCache, KeyHash, Look, PlanOffer};
 use crate::clock::Clock;
 use crate::config::Unpriced;
 use crate::refusal::Refusal;
-use crate::spend_file::{SpendFileError, SpendFolder};
+use crate::spend_file::{Found, SpendFileError, SpendFolder};
 use crate::sync_client::{
     COMMANDS_MAX, Command, Hub, HubHandle, NodeClient, Parts, SettingsError, Status, SyncMetrics,
     SyncSettings, unborn,
@@ -138,20 +138,7 @@ impl Metered {
         found.files.iter().try_for_each(|file| file.sync())?;
         let first = unborn(&folder)?;
         let metrics = SyncMetrics::new(registry, &settings.gateway)?;
-        let damaged = found.files.iter().filter(|file| !file.damages().is_empty()).count();
-        let damaged = damaged + found.unreadable.len();
-        metrics.files_damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
-        for failure in &found.unreadable {
-            error!(
-                error = failure as &dyn std::error::Error,
-                "spend file stays and is not reported"
-            );
-        }
-        for file in &found.files {
-            for damage in file.damages() {
-                error!(path = %file.path().display(), %damage, "spend file is damaged; the rest is reported");
-            }
-        }
+        metrics.files_damaged.set(tell_damages(&found));
         let books = Arc::new(Books::new(Duration::from_millis(settings.staleness_limit_ms)));
         let wallets = Arc::new(WalletCache::new(books, settings.wallets_max));
         let catalogue_limit = Duration::from_millis(settings.catalogue_staleness_limit_ms);
@@ -408,4 +395,19 @@ impl Inner {
         }
         None
     }
+}
+
+/// Logs what cannot be read of the spend files that were found, and answers how many files that concerns.
+fn tell_damages(found: &Found) -> i64 {
+    for failure in &found.unreadable {
+        error!(error = failure as &dyn std::error::Error, "spend file stays and is not reported");
+    }
+    let mut damaged = found.unreadable.len();
+    for file in &found.files {
+        damaged += usize::from(!file.damages().is_empty());
+        for damage in file.damages() {
+            error!(path = %file.path().display(), %damage, "spend file is damaged; the rest is reported");
+        }
+    }
+    i64::try_from(damaged).unwrap_or(i64::MAX)
 }
