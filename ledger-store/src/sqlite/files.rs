@@ -2,7 +2,8 @@
 //!
 //! A backup is a copy of the file that was taken with `VACUUM INTO` or `sqlite3 FILE .backup`.
 //! Restored, it gets the name and number of the next generation, so that nothing that was on its
-//! way to the old file lands in the new one.
+//! way to the old file lands in the new one. A number is given once: beside each restored file an
+//! empty one, `ledger-N.given`, says so for as long as the folder is there.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,9 @@ use super::accounts;
 use super::failure::Failure;
 use super::{schema, statements};
 use crate::error::LedgerError;
+
+/// Ending of the file that says that a generation's number was given.
+const GIVEN: &str = ".given";
 
 /// Name of the file of a generation.
 fn name_of(generation: u32) -> String {
@@ -29,6 +33,11 @@ pub fn path_of(folder: &Path, generation: u32) -> PathBuf {
 /// # Errors
 /// [`LedgerError::NotOurs`] where the folder cannot be read.
 pub fn newest_generation(folder: &Path) -> Result<u32, LedgerError> {
+    newest_number(folder, ".sqlite")
+}
+
+/// The greatest N of the files `ledger-N…` with this ending; 1 where there is none.
+fn newest_number(folder: &Path, ending: &str) -> Result<u32, LedgerError> {
     let unreadable = |error: std::io::Error| LedgerError::NotOurs {
         detail: format!("{}: {error}", folder.display()),
     };
@@ -36,7 +45,7 @@ pub fn newest_generation(folder: &Path) -> Result<u32, LedgerError> {
     for file in std::fs::read_dir(folder).map_err(unreadable)? {
         let name = file.map_err(unreadable)?.file_name();
         let number = name.to_str().and_then(|name| {
-            let number = name.strip_prefix("ledger-")?.strip_suffix(".sqlite")?;
+            let number = name.strip_prefix("ledger-")?.strip_suffix(ending)?;
             number.parse::<u32>().ok()
         });
         newest = newest.max(number.unwrap_or(1));
@@ -44,7 +53,8 @@ pub fn newest_generation(folder: &Path) -> Result<u32, LedgerError> {
     Ok(newest)
 }
 
-/// Restores a backup as the next generation after every one in `folder`, and returns its file.
+/// Restores a backup as the next generation after every one that ever was in `folder`, and returns
+/// its file.
 ///
 /// The copy is made under another name and renamed when it is whole and durable, so that a
 /// restore that was interrupted leaves nothing that a node would open.
@@ -60,7 +70,8 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<PathBuf, LedgerError> {
         accounts::generation(&connection)
             .map_err(|failure| failure.not_applied("read the backup"))?
     };
-    let next = found.max(newest_generation(folder)?).checked_add(1);
+    let given = newest_generation(folder)?.max(newest_number(folder, GIVEN)?);
+    let next = found.max(given).checked_add(1);
     let next = next.ok_or_else(|| LedgerError::NotOurs {
         detail: format!("{} has the last generation", backup.display()),
     })?;
@@ -81,6 +92,9 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<PathBuf, LedgerError> {
     }
     raise().map_err(|failure| failure.not_applied("restore the backup"))?;
     std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(unwritable)?;
+    // First, so that the number is taken before anybody can hear of it.
+    let given = folder.join(format!("ledger-{next}{GIVEN}"));
+    std::fs::File::create(given).and_then(|file| file.sync_all()).map_err(unwritable)?;
     std::fs::rename(&partial, &target).map_err(unwritable)?;
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)?;
     Ok(target)

@@ -79,6 +79,21 @@ fn open_error(path: &Path) -> String {
     error.to_string()
 }
 
+/// A restored ledger was thrown away and the backup restored once more. The new file got the same
+/// number, so gateways took what the first had called durable for durable in the second: the units
+/// of all calls since the backup were lost.
+#[tokio::test]
+async fn the_number_of_a_restored_ledger_is_not_given_again() {
+    let fresh = Sqlite::fresh().await;
+    let backup = fresh.backup().await;
+    let folder = fresh.folder.path();
+    let second = sqlite::restore(&backup, folder).unwrap();
+    assert_eq!(second, sqlite::path_of(folder, 2));
+    std::fs::remove_file(second).unwrap();
+    assert_eq!(sqlite::newest_generation(folder).unwrap(), 1);
+    assert_eq!(sqlite::restore(&backup, folder).unwrap(), sqlite::path_of(folder, 3));
+}
+
 #[test]
 fn a_file_that_is_not_ours_is_refused_by_name_and_left_as_it_is() {
     let folder = TempDir::new().unwrap();
