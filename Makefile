@@ -16,7 +16,8 @@ run: ## build and start everything in one process, with a demo (ARGS='--gateways
 	@exec cargo run --profile local --package tollgate -- standalone $(ARGS)
 
 .PHONY: test
-test: ## run every test; sets up Go, a JDK, Maven and three Cassandra nodes by itself (ARGS='-p tollgate-metering')
+test: ## run every test; sets up curl, Go, a JDK, Maven and Cassandra by itself (ARGS='-p tollgate-metering')
+	@deploy/install.sh curl
 	@deploy/h2spec/run.sh fetch
 	@cargo test $(or $(ARGS),--workspace) --no-run
 	@exec $(WITH_CASSANDRA) cargo test $(or $(ARGS),--workspace) --no-fail-fast

@@ -45,18 +45,6 @@ die() { say "$*"; exit 1; }
 
 # === What has to be installed ===
 
-apt_install() {
-    command -v apt-get >/dev/null || die "$* missing, and there is no apt-get to install it with"
-    local sudo=()
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || die "install first, as root: apt-get install $*"
-        sudo=(sudo)
-    fi
-    say "installing $*"
-    "${sudo[@]}" apt-get update -qq >&2
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-
 # Cassandra 5.0 is released for Java 11 and 17. It also runs on 21 where a security manager is allowed, and on none
 # later, for they have no security manager at all. 11 would need other flags.
 is_fit_java() {
@@ -78,12 +66,13 @@ find_java() {
 fetch() {
     java=$(find_java) || {
         # Debian 12 has the one, Debian 13 the other.
-        apt_install openjdk-17-jdk-headless || apt_install openjdk-21-jdk-headless \
+        # The command is one that no machine has: a Java of another version does not count.
+        "$here/../install.sh" fit-java=openjdk-17-jdk-headless || "$here/../install.sh" fit-java=openjdk-21-jdk-headless \
             || die "apt-get has neither openjdk-17 nor openjdk-21; name a JDK in TOLLGATE_JAVA_HOME"
         java=$(find_java) || die "no Java 17 or 21 found after installing one"
     }
     [ -e "$lib/.complete" ] && return
-    command -v mvn >/dev/null || apt_install maven || die "apt-get could not install maven"
+    "$here/../install.sh" mvn=maven
     say "fetching Cassandra $version from Maven Central (about 70 MB, once)"
     rm -rf "$lib"
     mkdir -p "$lib"

@@ -16,13 +16,7 @@ die() { echo "h2spec: $*" >&2; exit 1; }
 
 install_h2spec() {
     [ -x "$h2spec" ] && return
-    if ! command -v go >/dev/null; then
-        local sudo=()
-        [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-        "${sudo[@]}" apt-get update -qq >&2
-        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-            golang-go >/dev/null || die "install Go 1.19 or newer"
-    fi
+    "$here/../install.sh" go=golang-go
     mkdir -p "$tools/bin"
     (cd "$here" && go build -o "$h2spec" github.com/summerwind/h2spec/cmd/h2spec)
 }
