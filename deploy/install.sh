@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Installs Debian's packages for commands that are missing.
 #
-#   install.sh COMMAND[=PACKAGE] ...   the package has the command's name where none is given
+#   install.sh WHAT[=PACKAGE] ...   WHAT is a command, whose name the package has where none is given, or a file's path
 set -euo pipefail
 
 die() { echo "install: $*" >&2; exit 1; }
 
 packages=()
 for word in "$@"; do
-    command -v "${word%%=*}" >/dev/null || packages+=("${word##*=}")
+    [ -e "${word%%=*}" ] || command -v "${word%%=*}" >/dev/null || packages+=("${word##*=}")
 done
 [ ${#packages[@]} -gt 0 ] || exit 0
 
