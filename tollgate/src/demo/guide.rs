@@ -94,7 +94,7 @@ pub(crate) fn text(ready: &Ready, program: &Path) -> String {
 /// As many calls at once as one connection pool makes, each one's status on a line.
 fn burst(url: &str) -> String {
     format!(
-        "curl -sZ --parallel-max 20 -H 'x-api-key: {KEY}' -o /dev/null -w '%{{http_code}}\\n' '{url}?n=[1-{LOOP_CALLS}]'"
+        "curl -sZ --no-progress-meter --parallel-max 20 -H 'x-api-key: {KEY}' -o /dev/null -w '%{{http_code}}\\n' '{url}?n=[1-{LOOP_CALLS}]'"
     )
 }
 
