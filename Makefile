@@ -28,7 +28,7 @@ h2spec: ## run the HTTP/2 conformance suite against the gateway (installs Go if 
 	@exec cargo test --package tollgate-gateway --test it h2spec -- --nocapture
 
 .PHONY: bench
-bench: ## measure against nginx and nginx + Lua + Redis (installs them from Debian; ROUNDS=7 SECONDS=3)
+bench: ## measure against nginx and nginx + Lua + Redis (installs them from Debian; ROUNDS=7 SPAN_S=3)
 	@deploy/install.sh nginx=nginx redis-server=redis-server wrk=wrk valgrind=valgrind taskset=util-linux \
 	    /usr/lib/nginx/modules/ngx_http_lua_module.so=libnginx-mod-http-lua \
 	    /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis

@@ -5,7 +5,7 @@
 //! CPU is the server processes' own accounting (user and system time), not the wall clock.
 //! User instructions per call, which do not drift, are counted by callgrind.
 //!
-//! `make bench` runs it; `ROUNDS`, `SECONDS` and `CONNECTIONS` set how long and how hard.
+//! `make bench` runs it; `ROUNDS`, `SPAN_S` and `CONNECTIONS` set how long and how hard.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -39,7 +39,7 @@ fn main() {
         return;
     }
     let rounds = setting("ROUNDS", 7);
-    let span = Duration::from_secs(setting("SECONDS", 3));
+    let span = Duration::from_secs(setting("SPAN_S", 3));
     let connections = setting("CONNECTIONS", 32);
     let servers = Servers::start();
     let mut rows: Vec<[f64; Peer::ALL.len()]> = Vec::new();
