@@ -18,15 +18,19 @@
 //! across an await. Not here: prices and balances (`metering`), storage (`ledger-store`), credits
 //! and adjustments (`management`), which tell this node of them by [`Changes`].
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tollgate_ledger_store::Ledger;
 use tollgate_ledger_store::catalogue::Catalogue;
 use tollgate_ledger_store::clock::Clock;
+use tonic::transport::server::{Connected, TcpIncoming};
 
 mod access;
 mod catalogue_log;
@@ -101,6 +105,22 @@ pub async fn run(
     parts: Parts,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
+    run_over(TcpIncoming::from(listener).with_nodelay(Some(true)), parts, shutdown).await
+}
+
+/// Serves connections that are passed in, of any kind, until `shutdown`.
+///
+/// # Errors
+/// As [`run`].
+#[doc(hidden)]
+pub async fn run_over<C>(
+    connections: impl Stream<Item = io::Result<C>>,
+    parts: Parts,
+    shutdown: CancellationToken,
+) -> Result<(), RunError>
+where
+    C: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
+{
     let Parts { ledger, catalogue, clock, settings, registry, changes, standing } = parts;
     let metrics = metrics::Metrics::register(&registry)?;
     let count = match settings.shards {
@@ -122,7 +142,7 @@ pub async fn run(
     tasks.spawn(pass_changes(Arc::clone(&node), changes));
 
     let ended = CancellationToken::new();
-    let mut server = Box::pin(server::serve(listener, Arc::clone(&node), ended.clone()));
+    let mut server = Box::pin(server::serve(connections, Arc::clone(&node), ended.clone()));
     tokio::select! {
         served = &mut server => return served,
         () = shutdown.cancelled() => {}

@@ -1,15 +1,17 @@
-//! The listener: three services, health, reflection, TLS.
+//! The server: three services, health, reflection, TLS.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1::balances_server::BalancesServer;
 use tollgate_proto::v1::resolve_server::ResolveServer;
 use tollgate_proto::v1::sync_server::SyncServer;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Connected;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -28,11 +30,14 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const CALLS_MAX: u32 = 1_024;
 
 /// Serves until `ended`, then lets open calls finish.
-pub(crate) async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve<C>(
+    connections: impl Stream<Item = io::Result<C>>,
     node: Arc<Node>,
     ended: CancellationToken,
-) -> Result<(), RunError> {
+) -> Result<(), RunError>
+where
+    C: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
+{
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -58,10 +63,7 @@ pub(crate) async fn serve(
         .add_service(sync)
         .add_service(ResolveServer::new(services.clone()))
         .add_service(BalancesServer::new(services))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            ended.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(connections, ended.cancelled_owned())
         .await;
     drop(reporting);
     Ok(served?)

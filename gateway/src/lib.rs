@@ -17,6 +17,8 @@ pub mod config;
 mod incarnation;
 pub mod metered;
 mod metrics;
+#[doc(hidden)]
+pub mod network;
 mod proxy;
 pub mod refusal;
 pub mod server;

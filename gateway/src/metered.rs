@@ -25,6 +25,7 @@ use crate::admission::{Admission, CallHead, CallHold, Decision, Multiplier};
 use crate::caller_cache::{Caller, CallerCache, KeyHash, Look, PlanOffer};
 use crate::clock::Clock;
 use crate::config::Unpriced;
+use crate::network::Network;
 use crate::refusal::Refusal;
 use crate::spend_file::{Found, SpendFileError, SpendFolder};
 use crate::sync_client::{
@@ -125,12 +126,26 @@ impl Metered {
         registry: &Registry,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
+        Self::start_over(&Network::System, settings, registry, clock)
+    }
+
+    /// Starts it over a network that is passed in.
+    ///
+    /// # Errors
+    /// As [`Metered::start`].
+    #[doc(hidden)]
+    pub fn start_over(
+        network: &Network,
+        settings: &SyncSettings,
+        registry: &Registry,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StartError> {
         settings.check()?;
         let token = settings.read_token()?;
         let endpoints = settings.endpoints()?;
         let addresses = settings.balance_sync.iter().zip(&endpoints);
         let clients: Vec<_> = addresses
-            .map(|(address, endpoint)| NodeClient::new(address, endpoint, token.clone()))
+            .map(|(address, endpoint)| NodeClient::new(address, endpoint, token.clone(), network))
             .collect();
         let folder = SpendFolder::open(&settings.spend_dir, &settings.gateway)?;
         let found = folder.found()?;

@@ -17,12 +17,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::client::Permit;
 pub(crate) use self::client::{Client, ClientIo, LocalExecutor};
+#[doc(hidden)]
+pub use self::given::serve_given;
 pub(crate) use self::stall::Stall;
 pub use self::tls::TlsError;
 use self::worker::Worker;
 use crate::admission::Admission;
 use crate::config::{self, ConfigError, Limits, Listener, Proxy};
 use crate::metrics::Metrics;
+use crate::network::{GivenStream, Network};
 use crate::proxy::Routes;
 use crate::spans::Spans;
 use crate::upstream::Connector;
@@ -31,6 +34,7 @@ pub use crate::upstream::TlsSetupError;
 mod client;
 mod client_io;
 mod connection;
+mod given;
 mod head_guard;
 mod stall;
 mod tls;
@@ -162,7 +166,7 @@ pub async fn run<A: Admission>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let limits = parts.limits.clone();
-    let shared = Arc::new(shared(parts)?);
+    let shared = Arc::new(shared(parts, &Network::System)?);
     let (drain, draining) = watch::channel(false);
     let mut workers = Vec::with_capacity(shared.workers);
     for index in 0..shared.workers {
@@ -188,13 +192,13 @@ pub async fn run<A: Admission>(
     dealt.map_err(ServeError::Worker)
 }
 
-fn shared<A>(parts: Parts<A>) -> Result<Shared<A>, ServeError> {
+fn shared<A>(parts: Parts<A>, network: &Network) -> Result<Shared<A>, ServeError> {
     config::check(&parts.limits, &parts.proxies)?;
     let metrics = Metrics::register(&parts.registry)?;
     let routes = Routes::new(parts.proxies);
     let mut connectors = Vec::with_capacity(routes.upstreams.len());
     for (index, upstream) in routes.upstreams.iter().enumerate() {
-        let connector = Connector::new(upstream.clone()).map_err(|source| {
+        let connector = Connector::new(upstream.clone(), network.clone()).map_err(|source| {
             let proxy = routes.all.iter().find(|route| route.upstream == index);
             let proxy = proxy.map_or_else(String::new, |route| route.config.name.clone());
             ServeError::Upstream { proxy, source }
@@ -219,10 +223,17 @@ fn shared<A>(parts: Parts<A>) -> Result<Shared<A>, ServeError> {
 /// A client on its way to a worker.
 #[derive(Debug)]
 struct Dealt {
-    stream: std::net::TcpStream,
+    stream: DealtStream,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
     permit: Permit,
+}
+
+/// A client's bytes before its worker has them.
+#[derive(Debug)]
+enum DealtStream {
+    Socket(std::net::TcpStream),
+    Given(GivenStream),
 }
 
 /// A worker as the acceptor knows it.
@@ -297,7 +308,7 @@ impl Dealer<'_> {
             };
             let gauge = self.metrics.connections_open.clone();
             let permit = Permit::new(slot, Arc::clone(&worker.load), gauge);
-            let tls = bound.tls.clone();
+            let (stream, tls) = (DealtStream::Socket(stream), bound.tls.clone());
             // A worker that is gone drops the client.
             let _ = worker.clients.send(Dealt { stream, address, tls, permit });
         }

@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::head_guard::{HeadGuard, Seen};
 use super::watch_list::Watch;
+use crate::network::GivenStream;
 
 /// What an HTTP/2 connection begins with.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,11 +27,12 @@ const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const HEAD_END: &[u8; 4] = b"\r\n\r\n";
 
-/// Plain TCP or TLS.
+/// Plain TCP or TLS, or a connection of a network that was passed in.
 #[derive(Debug)]
 pub(crate) enum ClientStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Given(GivenStream),
 }
 
 /// The protocol that a client speaks.
@@ -203,7 +205,7 @@ impl ClientStream {
     /// The protocol that ALPN agreed on.
     fn agreed(&self) -> Option<Protocol> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Given(_) => None,
             Self::Tls(stream) => match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Some(Protocol::Http2),
                 Some(_) => Some(Protocol::Http1),
@@ -222,6 +224,7 @@ impl AsyncRead for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Given(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -235,6 +238,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Given(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -242,6 +246,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Given(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -249,6 +254,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Given(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -260,6 +266,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Given(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -267,6 +274,7 @@ impl AsyncWrite for ClientStream {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Given(stream) => stream.is_write_vectored(),
         }
     }
 }

@@ -16,11 +16,11 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_rustls::TlsAcceptor;
 
-use super::Dealt;
 use super::client::{Client, ClientIo};
 use super::client_io::{ClientStream, Protocol};
 use super::stall::StreamExecutor;
 use super::watch_list::{Finish, Finishing, Registry, Watched};
+use super::{Dealt, DealtStream};
 use crate::admission::Admission;
 use crate::config::Limits;
 use crate::proxy::{self, Core, ResponseBody, Serving};
@@ -102,12 +102,21 @@ pub(crate) async fn serve<A: Admission>(
 }
 
 async fn begin(
-    stream: std::net::TcpStream,
+    stream: DealtStream,
     tls: Option<Arc<rustls::ServerConfig>>,
     client: &Client,
 ) -> io::Result<(ClientIo, Protocol)> {
-    let stream = tokio::net::TcpStream::from_std(stream)?;
-    stream.set_nodelay(true)?;
+    let stream = match stream {
+        DealtStream::Socket(stream) => {
+            let stream = tokio::net::TcpStream::from_std(stream)?;
+            stream.set_nodelay(true)?;
+            stream
+        }
+        DealtStream::Given(stream) => {
+            let stream = ClientStream::Given(stream);
+            return ClientIo::detect(stream, Arc::clone(&client.watch)).await;
+        }
+    };
     let stream = match tls {
         None => ClientStream::Plain(stream),
         Some(config) => {

@@ -56,7 +56,7 @@ impl<A: Admission> Worker<A> {
         }
     }
 
-    async fn serve(
+    pub(super) async fn serve(
         self,
         mut clients: mpsc::UnboundedReceiver<Dealt>,
         mut draining: watch::Receiver<bool>,

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tollgate_metering::WalletId;
 use tollgate_proto::v1;
 use tollgate_proto::v1::gateway_message::Message as ToNode;
@@ -15,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use super::connection::Stream;
+use crate::network::{Dial, Network};
 use crate::spend_file::{Spend, SpendFile};
 use crate::wallet_cache::WalletEntry;
 
@@ -86,8 +88,13 @@ impl NodeClient {
         address: &str,
         endpoint: &Endpoint,
         token: Option<http::HeaderValue>,
+        network: &Network,
     ) -> Self {
-        let channel = InterceptedService::new(endpoint.connect_lazy(), Auth(token));
+        let channel = match network {
+            Network::System => endpoint.connect_lazy(),
+            Network::Given(network) => over(endpoint, Arc::clone(network)),
+        };
+        let channel = InterceptedService::new(channel, Auth(token));
         Self { address: address.to_owned(), channel }
     }
 
@@ -185,6 +192,15 @@ impl Node {
         self.pending = rest.into();
         taken
     }
+}
+
+/// A channel over a network that was passed in.
+fn over(endpoint: &Endpoint, network: Arc<dyn Dial>) -> Channel {
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |address: http::Uri| {
+        let port = address.port_u16().unwrap_or(80);
+        let dialling = network.dial(address.host().unwrap_or_default(), port);
+        async move { dialling.await.map(TokioIo::new) }
+    }))
 }
 
 /// The node of a wallet among those that serve: the one with the highest score, so that a node that comes or goes moves no

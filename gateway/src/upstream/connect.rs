@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::{Proxy, UpstreamHttp};
+use crate::network::{GivenStream, Network};
 use crate::proxy::RequestBody;
 use crate::server::LocalExecutor;
 
@@ -86,14 +87,16 @@ pub enum TlsSetupError {
 #[derive(Clone)]
 pub(crate) struct Connector {
     settings: Settings,
+    network: Network,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
-/// Plain TCP or TLS to an upstream.
+/// Plain TCP or TLS to an upstream, or a connection of a network that was passed in.
 #[derive(Debug)]
 pub(crate) enum UpstreamStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Given(GivenStream),
 }
 
 type Http1 =
@@ -140,9 +143,9 @@ impl Connector {
     ///
     /// # Errors
     /// Authorities that cannot be read, or none.
-    pub(crate) fn new(settings: Settings) -> Result<Self, TlsSetupError> {
+    pub(crate) fn new(settings: Settings, network: Network) -> Result<Self, TlsSetupError> {
         let tls = if settings.key.is_tls { Some(Self::tls(&settings.key)?) } else { None };
-        Ok(Self { settings, tls })
+        Ok(Self { settings, network, tls })
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -185,6 +188,10 @@ impl Connector {
 
     async fn stream(&self) -> Result<TokioIo<UpstreamStream>, ConnectError> {
         let key = &self.settings.key;
+        if let Network::Given(network) = &self.network {
+            let stream = network.dial(&key.host, key.port).await.map_err(ConnectError::Connect)?;
+            return Ok(TokioIo::new(UpstreamStream::Given(stream)));
+        }
         let stream = TcpStream::connect((key.host.as_str(), key.port))
             .await
             .map_err(ConnectError::Connect)?;
@@ -242,6 +249,7 @@ impl AsyncRead for UpstreamStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Given(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -255,6 +263,7 @@ impl AsyncWrite for UpstreamStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Given(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -262,6 +271,7 @@ impl AsyncWrite for UpstreamStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Given(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -269,6 +279,7 @@ impl AsyncWrite for UpstreamStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Given(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -280,6 +291,7 @@ impl AsyncWrite for UpstreamStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Given(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -287,6 +299,7 @@ impl AsyncWrite for UpstreamStream {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Given(stream) => stream.is_write_vectored(),
         }
     }
 }
