@@ -16,6 +16,7 @@ pub mod id;
 pub mod meter;
 pub mod money;
 pub mod node;
+pub mod pace;
 pub mod protocol;
 pub mod rating;
 pub mod seq;

@@ -319,6 +319,16 @@ impl Wallet {
         }
     }
 
+    /// What the next call may cost at most; nothing while nothing is known.
+    #[must_use]
+    pub fn available(&self) -> Money {
+        match &self.0 {
+            Form::Packed(packed) => packed.available(),
+            Form::Whole(whole) if whole.known.is_some() => whole.available,
+            Form::Whole(_) => Money::ZERO,
+        }
+    }
+
     /// What the gateway believes; `None` where it knows nothing.
     #[must_use]
     pub fn view(&self) -> Option<View> {

@@ -119,7 +119,9 @@ impl Shard {
         entry.burn.look(worth.balance, now);
         entry.overdraft = worth.balance.debt();
         let headroom = worth.balance.plus(worth.header.overdraft_limit).unwrap_or(worth.balance);
-        let interval = entry.burn.interval(headroom, entry.is_shared(now), bounds);
+        let is_shared = entry.is_shared(now);
+        let interval =
+            if is_shared { entry.burn.interval(headroom, bounds) } else { bounds.slowest };
         entry.persist_at = entry.persist_at.min(now + interval);
         // A poor wallet waits for its top-up, whether anybody reports on it or not.
         let is_poor = headroom.nanos() <= worth.header.balance_at_last_credit.nanos() / 20;

@@ -169,6 +169,10 @@ impl Packed {
         if self.life == life { wide(self.held) } else { Money::ZERO }
     }
 
+    pub(super) fn available(&self) -> Money {
+        wide(self.available)
+    }
+
     pub(super) fn as_of(&self) -> Duration {
         Duration::from_micros(self.as_of_us)
     }
