@@ -162,7 +162,7 @@ impl Metered {
         let status = Arc::new(Status::default());
         let parts = Parts {
             gateway: settings.gateway.clone(),
-            sync_interval: Duration::from_millis(settings.sync_interval_ms),
+            bounds: settings.bounds(),
             retention: Duration::from_secs(
                 settings.spend_file_retention_hours.saturating_mul(3_600),
             ),

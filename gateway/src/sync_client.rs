@@ -5,9 +5,11 @@
 //! One task a node keeps its stream (`connection`) and passes messages both ways. So nothing here is locked, and every event
 //! is handled whole.
 //!
-//! Every `sync_interval_ms` the wallets that changed are collected and reported to their nodes, chosen by rendezvous hashing
-//! over those that serve; a report without content is a heartbeat, whose answer tells how old snapshots are. What a stream did
-//! not call durable before it broke is reported again on the next.
+//! At each tick of `sync_interval_min_ms` the wallets that are due are collected and reported to their nodes, chosen by
+//! rendezvous hashing over those that serve: at once what its calls, or others', bring near its limit, the rest as its pace says,
+//! `sync_interval_max_ms` after its change at the latest (`hub::paces`, `metering::pace`). A report without content is a heartbeat,
+//! sent on a stream that was silent, whose answer tells how old snapshots are. What a stream did not call durable before it broke
+//! is reported again on the next.
 //!
 //! Invariants: a register is acknowledged in its spend file only after a node called the report that carried it durable in the
 //! ledger's current generation; an incarnation leaves the own list only after its final report was durable.

@@ -4,7 +4,7 @@
 //! call on it and by what arrives from balance-sync; nothing waits for anything while it holds that lock, but for a first call
 //! on a new meter, which takes a slot of the spend file.
 //! Invariants: a wallet has at most one slot per meter and incarnation, so a wallet with own units is not evicted while its
-//! incarnation is on the list; a changed wallet is in the queue of changes once.
+//! incarnation is on the list; a changed wallet is in the queue of changes once when it changes, and once when it must not wait.
 //! Bounds: `wallets_max` wallets. Not here: the arithmetic (`metering::wallet`), when to subscribe and report (`sync_client`).
 
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ use tollgate_metering::{UnixMillis, WalletId};
 use crate::incarnation::Lives;
 use crate::tariffs::Tariffs;
 
-pub(crate) use self::entry::{Changed, Feed, NoHold, WalletEntry, WalletHold};
+pub(crate) use self::entry::{Changed, Due, Feed, Merged, NoHold, WalletEntry, WalletHold};
 
 mod entry;
 
@@ -38,7 +38,7 @@ pub(crate) struct Books {
     pub(crate) wants_rotation: AtomicBool,
     /// The service's time less the monotonic clock, in ms.
     service_offset_ms: AtomicI64,
-    /// Wallets with something to report, each once.
+    /// Wallets with something new to report, and those that must not wait with it.
     changed: Mutex<Vec<WalletId>>,
 }
 
@@ -126,7 +126,7 @@ impl WalletCache {
         self.wallets.iter().for_each(|entry| visit(&entry));
     }
 
-    /// Takes the wallets with something to report.
+    /// Takes the wallets that came into the queue of changes since the last time.
     pub(crate) fn take_changed(&self) -> Vec<Arc<WalletEntry>> {
         let changed = std::mem::take(&mut *self.books.changed.lock());
         // A changed wallet is not evicted, so it is there.

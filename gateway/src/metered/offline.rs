@@ -124,7 +124,9 @@ impl Offline {
     /// Forgets what there is to report, as a report would.
     pub fn report(&self) -> usize {
         let changed = self.0.inner.wallets.take_changed();
-        changed.iter().for_each(|entry| entry.take_changes(&mut |_| {}));
+        for entry in &changed {
+            entry.take_changes(&mut |_| {});
+        }
         changed.len()
     }
 }

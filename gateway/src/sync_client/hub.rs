@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use tollgate_metering::node::need::{self, Bounds};
 use tollgate_metering::wallet::{Life, OwnList};
 use tollgate_metering::{Sequence, UnixMillis, WalletId};
 use tollgate_proto::v1;
@@ -30,6 +31,7 @@ pub(crate) use self::lives::unborn;
 mod incoming;
 mod kept;
 mod lives;
+mod paces;
 mod report;
 mod sweep;
 
@@ -44,7 +46,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) gateway: String,
-    pub(crate) sync_interval: Duration,
+    /// How soon and how late a wallet is reported.
+    pub(crate) bounds: Bounds,
     pub(crate) retention: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wallets: Arc<WalletCache>,
@@ -64,6 +67,9 @@ pub(crate) struct Hub {
     /// The ledger's generation, once heard.
     generation: Option<u32>,
     own: Own,
+    paces: paces::Paces,
+    /// A node that was sent no report for so long is sent an empty one.
+    beat_interval: Duration,
     /// Files of incarnations that count no more, until they are deleted.
     kept: Vec<kept::Kept>,
     /// Wallets of which units of earlier incarnations became durable, and when; until a younger snapshot came.
@@ -98,7 +104,11 @@ impl Hub {
         let (hello, _) = watch::channel(None);
         let (lives, born) = mpsc::channel(16);
         let nodes = parts.clients.iter().map(|client| Node::new(client.address())).collect();
+        let limit = parts.wallets.books.staleness_limit;
+        let beat_interval = parts.bounds.slowest.min(need::report_within(limit));
         let mut hub = Self {
+            paces: paces::Paces::new(parts.bounds),
+            beat_interval,
             parts,
             nodes,
             sequence: Sequence::default(),
@@ -133,7 +143,7 @@ impl Hub {
         }
         drop(events);
         self.begin_life(Some(first));
-        let mut ticks = interval(self.parts.sync_interval);
+        let mut ticks = interval(self.parts.bounds.fastest);
         let mut sweeps = interval(SWEEP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -277,13 +287,13 @@ impl Hub {
             }
         });
         // The new node must hear of open holds, and nothing must wait for an old one.
-        moved.iter().for_each(|entry| entry.mark_changed());
+        moved.iter().for_each(|entry| entry.report_now());
     }
 
     /// What a stream did not call durable is reported again.
     fn report_again(&mut self, lost: impl IntoIterator<Item = Pending>) {
         for pending in lost {
-            pending.wallets.iter().for_each(|entry| entry.mark_changed());
+            pending.wallets.iter().for_each(|entry| entry.report_now());
             if let Some(kept) = self.kept.iter_mut().find(|kept| kept.is_of(&pending.file)) {
                 kept.is_lost();
             }
@@ -320,7 +330,7 @@ impl Hub {
         self.parts.wallets.for_each(|entry| all.push(Arc::clone(entry)));
         for entry in all {
             entry.forget(&|life| listed.contains(&life));
-            entry.mark_changed();
+            entry.report_now();
         }
     }
 

@@ -22,6 +22,8 @@ use crate::wallet_cache::WalletEntry;
 
 /// Reports of a stream whose sending time is remembered: more than a minute of the shortest interval.
 const SENT_MAX: usize = 8_192;
+/// How often wallets are asked for again whose snapshots were not taken whole.
+const ASK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of a message from a node: a snapshot of a wallet with many thousand meters.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -47,8 +49,12 @@ pub(super) struct Node {
     pending: VecDeque<Pending>,
     /// `seq` and sending time of the stream's newest reports, rising.
     sent: VecDeque<(i64, Duration)>,
+    /// When the newest report was sent on the stream.
+    reported_at: Option<Duration>,
     /// Wallets whose newest snapshot on the stream was not taken whole.
     pub(super) doubtful: HashSet<WalletId>,
+    /// When they were last asked for again.
+    asked_again_at: Duration,
     /// Wallets to subscribe and unsubscribe with the next message.
     pub(super) subscribe: Vec<WalletId>,
     pub(super) unsubscribe: Vec<WalletId>,
@@ -121,7 +127,9 @@ impl Node {
             was_up: false,
             pending: VecDeque::new(),
             sent: VecDeque::new(),
+            reported_at: None,
             doubtful: HashSet::new(),
+            asked_again_at: Duration::ZERO,
             subscribe: Vec::new(),
             unsubscribe: Vec::new(),
         }
@@ -146,6 +154,7 @@ impl Node {
             stream.end.cancel();
         }
         self.sent.clear();
+        self.reported_at = None;
         self.doubtful.clear();
         self.subscribe.clear();
         self.unsubscribe.clear();
@@ -158,8 +167,25 @@ impl Node {
         self.stream.as_ref().is_some_and(|stream| stream.sender.try_send(message).is_ok())
     }
 
+    /// Whether no report was sent on the stream for this long.
+    pub(super) fn is_silent(&self, now: Duration, this_long: Duration) -> bool {
+        self.reported_at.is_none_or(|at| now.saturating_sub(at) >= this_long)
+    }
+
+    /// Whether wallets of which a snapshot was not taken whole have waited long enough.
+    pub(super) fn asks_again(&self, now: Duration) -> bool {
+        !self.doubtful.is_empty() && now.saturating_sub(self.asked_again_at) >= ASK_AGAIN_EVERY
+    }
+
+    /// Asks for them again, behind a report that what comes is younger than.
+    pub(super) fn ask_again(&mut self, now: Duration) {
+        self.asked_again_at = now;
+        self.subscribe.extend(&self.doubtful);
+    }
+
     /// Notes a report that was sent.
     pub(super) fn note(&mut self, pending: Pending, now: Duration) {
+        self.reported_at = Some(now);
         if self.sent.len() >= SENT_MAX {
             self.sent.pop_front();
         }

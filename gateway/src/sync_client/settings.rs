@@ -5,8 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tollgate_metering::node::need::{self, Bounds};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+/// How soon a wallet near its limit is reported.
+const SYNC_INTERVAL_MIN_MS: u64 = 20;
+/// How late a wallet far from its limit is reported.
+const SYNC_INTERVAL_MAX_MS: u64 = 2_000;
 /// Nodes that a gateway can use.
 pub(super) const NODES_MAX: usize = 64;
 
@@ -32,9 +37,15 @@ pub struct SyncSettings {
     pub tls: Option<SyncTls>,
     /// The folder of spend files; its disk must survive the process.
     pub spend_dir: PathBuf,
-    /// How often what changed is reported.
-    #[serde(default = "sync_interval")]
-    pub sync_interval_ms: u64,
+    /// How often what changed is reported, whatever it needs; absent: as it needs.
+    #[serde(default)]
+    pub sync_interval_ms: Option<u64>,
+    /// How soon a wallet near its limit is reported; 20 where absent.
+    #[serde(default)]
+    pub sync_interval_min_ms: Option<u64>,
+    /// How late a wallet far from its limit is reported; 2000 where absent.
+    #[serde(default)]
+    pub sync_interval_max_ms: Option<u64>,
     /// The oldest balance that admits a call.
     #[serde(default = "staleness_limit")]
     pub staleness_limit_ms: u64,
@@ -114,10 +125,6 @@ fn environment() -> String {
     "prod".to_owned()
 }
 
-fn sync_interval() -> u64 {
-    100
-}
-
 fn staleness_limit() -> u64 {
     10_000
 }
@@ -156,7 +163,9 @@ impl SyncSettings {
             token_file: None,
             tls: None,
             spend_dir: spend_dir.into(),
-            sync_interval_ms: sync_interval(),
+            sync_interval_ms: None,
+            sync_interval_min_ms: None,
+            sync_interval_max_ms: None,
             staleness_limit_ms: staleness_limit(),
             catalogue_staleness_limit_ms: catalogue_staleness_limit(),
             fetch_timeout_ms: fetch_timeout(),
@@ -178,10 +187,7 @@ impl SyncSettings {
         value(named, "gateway", "it has 1 to 128 bytes")?;
         let nodes = (1..=NODES_MAX).contains(&self.balance_sync.len());
         value(nodes, "balance_sync", "there are 1 to 64 addresses")?;
-        let interval = (10..=10_000).contains(&self.sync_interval_ms);
-        value(interval, "sync_interval_ms", "it is 10 to 10000")?;
-        let staleness = self.staleness_limit_ms > self.sync_interval_ms;
-        value(staleness, "staleness_limit_ms", "it is more than sync_interval_ms")?;
+        self.check_intervals()?;
         let catalogue = self.catalogue_staleness_limit_ms >= 1_000;
         value(catalogue, "catalogue_staleness_limit_ms", "it is at least 1000")?;
         let fetch = (10..=60_000).contains(&self.fetch_timeout_ms);
@@ -203,6 +209,47 @@ impl SyncSettings {
             value(has_authorities, "tls", "an https address needs tls.ca_file")?;
         }
         Ok(())
+    }
+
+    fn check_intervals(&self) -> Result<(), SettingsError> {
+        let value = |is_sound: bool, key, problem| {
+            if is_sound { Ok(()) } else { Err(SettingsError::Value { key, problem }) }
+        };
+        let (fixed, min) = (self.sync_interval_ms, self.sync_interval_min_ms);
+        let max = self.sync_interval_max_ms;
+        let is_sound =
+            |interval: Option<u64>| interval.is_none_or(|ms| (10..=10_000).contains(&ms));
+        value(is_sound(fixed), "sync_interval_ms", "it is 10 to 10000")?;
+        value(is_sound(min), "sync_interval_min_ms", "it is 10 to 10000")?;
+        value(is_sound(max), "sync_interval_max_ms", "it is 10 to 10000")?;
+        let is_one = fixed.is_none() || (min.is_none() && max.is_none());
+        value(is_one, "sync_interval_ms", "sync_interval_min_ms or _max_ms is given as well")?;
+        let (least, most) = self.intervals_ms();
+        value(least <= most, "sync_interval_max_ms", "it is at least sync_interval_min_ms")?;
+        let staleness = self.staleness_limit_ms > least;
+        value(staleness, "staleness_limit_ms", "it is more than the shortest sync interval")
+    }
+
+    fn intervals_ms(&self) -> (u64, u64) {
+        match self.sync_interval_ms {
+            Some(fixed) => (fixed, fixed),
+            None => (
+                self.sync_interval_min_ms.unwrap_or(SYNC_INTERVAL_MIN_MS),
+                self.sync_interval_max_ms.unwrap_or(SYNC_INTERVAL_MAX_MS),
+            ),
+        }
+    }
+
+    /// How soon and how late a wallet is reported.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let (least, most) = self.intervals_ms();
+        let (fastest, slowest) = (Duration::from_millis(least), Duration::from_millis(most));
+        if least == most {
+            return Bounds { fastest, slowest };
+        }
+        // What is not reported cannot be durable, nor told to others, before it is too old.
+        let limit = need::persist_within(Duration::from_millis(self.staleness_limit_ms));
+        Bounds { fastest, slowest }.within(limit)
     }
 
     /// The token, read from its file where it is in one.
@@ -313,8 +360,34 @@ mod tests {
         check(&|settings| settings.balance_sync.clear(), "balance_sync");
         check(&|settings| settings.balance_sync[0] = "127.0.0.1:8082".into(), "127.0.0.1:8082");
         check(&|settings| settings.balance_sync[0] = "https://a:1".into(), "tls");
-        check(&|settings| settings.staleness_limit_ms = 100, "staleness_limit_ms");
+        check(&|settings| settings.staleness_limit_ms = 20, "staleness_limit_ms");
+        check(&|settings| settings.sync_interval_ms = Some(9), "sync_interval_ms");
+        check(&|settings| settings.sync_interval_min_ms = Some(0), "sync_interval_min_ms");
+        check(&|settings| settings.sync_interval_max_ms = Some(10_001), "sync_interval_max_ms");
+        check(&|settings| settings.sync_interval_max_ms = Some(10), "sync_interval_max_ms");
+        let both = |settings: &mut SyncSettings| {
+            settings.sync_interval_ms = Some(100);
+            settings.sync_interval_max_ms = Some(1_000);
+        };
+        check(&both, "sync_interval_ms");
         check(&|settings| settings.token_file = Some("t".into()), "token_file");
         check(&|settings| settings.gateway.clear(), "gateway");
+    }
+
+    #[test]
+    fn intervals_follow_need_unless_one_is_fixed() {
+        let bounds = |fixed, min, max, limit_ms| {
+            let mut settings = SyncSettings::new("gateway-1", "");
+            settings.sync_interval_ms = fixed;
+            (settings.sync_interval_min_ms, settings.sync_interval_max_ms) = (min, max);
+            settings.staleness_limit_ms = limit_ms;
+            let Bounds { fastest, slowest } = settings.bounds();
+            (fastest.as_millis(), slowest.as_millis())
+        };
+        assert_eq!(bounds(None, None, None, 10_000), (20, 2_000));
+        assert_eq!(bounds(None, None, None, 1_000), (20, 200));
+        assert_eq!(bounds(None, Some(50), Some(500), 10_000), (50, 500));
+        assert_eq!(bounds(Some(100), None, None, 10_000), (100, 100));
+        assert_eq!(bounds(None, Some(100), Some(100), 10_000), (100, 100));
     }
 }

@@ -36,8 +36,12 @@ struct Cell {
     feed: Feed,
     /// The node that it is subscribed at.
     node: u8,
-    /// It is in the queue of changes.
+    /// In nanos: with less than this available it must be reported at once.
+    report_below: i64,
+    /// There is something to report.
     is_changed: bool,
+    /// It must be reported at once.
+    is_due: bool,
     /// It has left the map: look it up again.
     is_evicted: bool,
     /// An earlier process left units of it that are not durable yet.
@@ -55,6 +59,27 @@ pub(crate) enum Feed {
     Awaited,
     /// What is heard is all that there is.
     Live,
+}
+
+/// When a wallet is to be reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing of it changed.
+    Never,
+    /// When its pace says so.
+    Later,
+    /// At once.
+    Now,
+}
+
+/// What became of a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Merged {
+    pub(crate) taken: Taken,
+    /// What was available before, …
+    pub(crate) before: Money,
+    /// … and is now.
+    pub(crate) after: Money,
 }
 
 /// Why a wallet gave no hold.
@@ -112,7 +137,10 @@ impl WalletEntry {
             wallet: Wallet::default(),
             feed: Feed::Idle,
             node: NO_NODE,
+            // Nothing is known of it: whatever changes first is reported at once.
+            report_below: i64::MAX,
             is_changed: false,
+            is_due: false,
             is_evicted: false,
             is_blocked,
             is_absent: false,
@@ -210,23 +238,52 @@ impl WalletEntry {
         }
     }
 
-    /// Reports the wallet again, whether it changed or not.
-    pub(crate) fn mark_changed(&self) {
-        let is_newly_changed = self.cell.lock().change();
-        if is_newly_changed {
+    /// Reports the wallet at the next tick, whether it changed or not, and whatever is left in it.
+    pub(crate) fn report_now(&self) {
+        let is_newly_due = {
+            let mut cell = self.cell.lock();
+            cell.is_changed = true;
+            !std::mem::replace(&mut cell.is_due, true)
+        };
+        if is_newly_due {
             self.books.change(self.id);
         }
     }
 
-    /// Goes back to the queue of changes, out of which it was taken.
+    /// Goes back to the queue of changes, out of which it was taken, since it could not be reported.
     pub(crate) fn requeue(&self) {
+        self.cell.lock().is_due = true;
         self.books.change(self.id);
     }
 
-    /// What there is to report; the wallet leaves the queue of changes.
-    pub(crate) fn take_changes(&self, take: &mut impl FnMut(Changed)) {
+    /// Whether it is to be reported, and what the next call may cost at most.
+    pub(crate) fn due(&self) -> (Due, Money) {
+        let cell = self.cell.lock();
+        let due = match (cell.is_changed, cell.is_due) {
+            (false, _) => Due::Never,
+            (true, false) => Due::Later,
+            (true, true) => Due::Now,
+        };
+        (due, cell.wallet.available())
+    }
+
+    /// With less than this available the wallet must be reported at once, which may be so already.
+    pub(crate) fn report_below(&self, below: Money) {
+        let is_newly_due = {
+            let mut cell = self.cell.lock();
+            let nearest = below.nanos().clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+            cell.report_below = i64::try_from(nearest).unwrap_or(i64::MAX);
+            cell.is_changed && cell.fall_due()
+        };
+        if is_newly_due {
+            self.books.change(self.id);
+        }
+    }
+
+    /// What there is to report, and what the next call may cost at most.
+    pub(crate) fn take_changes(&self, take: &mut impl FnMut(Changed)) -> Money {
         let mut cell = self.cell.lock();
-        cell.is_changed = false;
+        (cell.is_changed, cell.is_due) = (false, false);
         let mut told: Option<Life> = None;
         for (tariff, register) in cell.wallet.registers() {
             let own = self.books.lives.get(register.life);
@@ -241,6 +298,7 @@ impl WalletEntry {
                 take(Changed::Held { life: register.life, amount });
             }
         }
+        cell.wallet.available()
     }
 
     /// Merges a snapshot; see [`Wallet::snapshot`].
@@ -249,15 +307,16 @@ impl WalletEntry {
         snapshot: &Snapshot,
         as_of: Option<Duration>,
         own: OwnList<'_>,
-    ) -> Result<Taken, RatingError> {
+    ) -> Result<Merged, RatingError> {
         let mut cell = self.cell.lock();
+        let before = cell.wallet.available();
         let tariffs = |meter: &Meter| self.books.tariffs.of_meter(meter);
         let taken = cell.wallet.snapshot(snapshot, as_of, own, &tariffs)?;
         cell.is_absent = false;
         if taken != Taken::Ignored && as_of.is_some() {
             cell.heard();
         }
-        Ok(taken)
+        Ok(Merged { taken, before, after: cell.wallet.available() })
     }
 
     /// What is known was confirmed; see [`Wallet::fresh`]. `true` where calls may wait for that.
@@ -391,7 +450,14 @@ impl WalletEntry {
 impl Cell {
     /// Notes a change; `true` where it must be queued.
     fn change(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_changed, true)
+        let is_first = !std::mem::replace(&mut self.is_changed, true);
+        self.fall_due() || is_first
+    }
+
+    /// Whether it must be reported at once since now.
+    fn fall_due(&mut self) -> bool {
+        let is_below = self.wallet.available().nanos() < i128::from(self.report_below);
+        is_below && !std::mem::replace(&mut self.is_due, true)
     }
 
     fn forget(&mut self, is_own: &dyn Fn(Life) -> bool) {

@@ -13,6 +13,7 @@ mod headers;
 mod http2;
 mod limits;
 mod metered;
+mod pacing;
 mod pool;
 mod scripted_node;
 mod streaming;

@@ -21,8 +21,8 @@ use crate::harness::PATIENCE;
 use crate::scripted_node::{KEY, Ledger, Node};
 
 /// A gateway's wallets, with a folder of their own.
-struct Wallets {
-    metered: Arc<Metered>,
+pub(crate) struct Wallets {
+    pub(crate) metered: Arc<Metered>,
     registry: prometheus::Registry,
     settings: SyncSettings,
     dir: Arc<tempfile::TempDir>,
@@ -37,12 +37,17 @@ impl Wallets {
     }
 
     fn start(addresses: Vec<String>) -> Self {
+        Self::start_with(addresses, |settings| settings.sync_interval_ms = Some(10))
+    }
+
+    /// Starts with settings of its own.
+    pub(crate) fn start_with(addresses: Vec<String>, edit: impl FnOnce(&mut SyncSettings)) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = SyncSettings::new("gateway-1", dir.path());
         settings.balance_sync = addresses;
-        settings.sync_interval_ms = 10;
         settings.staleness_limit_ms = 3_000;
         settings.fetch_timeout_ms = 3_000;
+        edit(&mut settings);
         let (metered, registry) = Self::begin(&settings);
         Self { metered, registry, settings, dir }
     }
@@ -77,11 +82,11 @@ impl Wallets {
         Self { metered, registry, settings, dir }
     }
 
-    async fn until_ready(&self) {
+    pub(crate) async fn until_ready(&self) {
         until("ready", || self.metered.readiness().is_ok()).await;
     }
 
-    async fn call(&self) -> Result<(), Refusal> {
+    pub(crate) async fn call(&self) -> Result<(), Refusal> {
         self.call_with(Some(KEY), Multiplier::ONE).await
     }
 
@@ -118,14 +123,14 @@ impl Wallets {
         timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("never {want:?}"));
     }
 
-    async fn calls(&self, count: usize) {
+    pub(crate) async fn calls(&self, count: usize) {
         for number in 0..count {
             assert_eq!(self.call().await, Ok(()), "call {number}");
         }
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let wait = async {
         while !is_so() {
             sleep(Duration::from_millis(5)).await;
@@ -134,7 +139,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
     timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never {what}"));
 }
 
-fn units(count: u64) -> Units {
+pub(crate) fn units(count: u64) -> Units {
     Units::from_register(count * 1_000_000_000)
 }
 

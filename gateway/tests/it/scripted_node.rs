@@ -52,6 +52,10 @@ pub(crate) struct Books {
     pub(crate) registered: Vec<Uuid>,
     pub(crate) finals: BTreeSet<Uuid>,
     pub(crate) resolved: usize,
+    /// Reports with anything in them.
+    pub(crate) reports: usize,
+    /// Reports with nothing in them.
+    pub(crate) beats: usize,
 }
 
 /// What a test says to a node.
@@ -102,6 +106,8 @@ impl Default for Books {
             registered: Vec::new(),
             finals: BTreeSet::new(),
             resolved: 0,
+            reports: 0,
+            beats: 0,
         }
     }
 }
@@ -157,6 +163,9 @@ impl Ledger {
     fn take(&self, report: &Report) {
         let mut books = self.0.lock();
         let incarnation = report.incarnation.id;
+        let is_beat = report.registers.is_empty() && report.holds.is_empty();
+        books.reports += usize::from(!is_beat);
+        books.beats += usize::from(is_beat);
         for reported in &report.registers {
             let register = books.registers.entry((reported.meter, incarnation)).or_default();
             let (live, recovered) = if reported.is_recovered {

@@ -71,8 +71,12 @@ pub(crate) struct SyncSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct WalletsSection {
-    /// How often what changed is reported.
-    pub(crate) sync_interval_ms: u64,
+    /// How often what changed is reported, whatever it needs; absent: as it needs.
+    pub(crate) sync_interval_ms: Option<u64>,
+    /// How soon a wallet near its limit is reported; 20 where absent.
+    pub(crate) sync_interval_min_ms: Option<u64>,
+    /// How late a wallet far from its limit is reported; 2000 where absent.
+    pub(crate) sync_interval_max_ms: Option<u64>,
     /// The oldest balance that admits a call.
     pub(crate) staleness_limit_ms: u64,
     /// The oldest key, product or plan that decides a call.
@@ -94,6 +98,8 @@ impl Default for WalletsSection {
         let settings = SyncSettings::new("", "");
         Self {
             sync_interval_ms: settings.sync_interval_ms,
+            sync_interval_min_ms: settings.sync_interval_min_ms,
+            sync_interval_max_ms: settings.sync_interval_max_ms,
             staleness_limit_ms: settings.staleness_limit_ms,
             catalogue_staleness_limit_ms: settings.catalogue_staleness_limit_ms,
             fetch_timeout_ms: settings.fetch_timeout_ms,
@@ -109,6 +115,8 @@ impl WalletsSection {
     pub(crate) fn put_into(&self, settings: SyncSettings) -> SyncSettings {
         SyncSettings {
             sync_interval_ms: self.sync_interval_ms,
+            sync_interval_min_ms: self.sync_interval_min_ms,
+            sync_interval_max_ms: self.sync_interval_max_ms,
             staleness_limit_ms: self.staleness_limit_ms,
             catalogue_staleness_limit_ms: self.catalogue_staleness_limit_ms,
             fetch_timeout_ms: self.fetch_timeout_ms,

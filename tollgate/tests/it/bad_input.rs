@@ -35,6 +35,13 @@ fn a_typo_in_a_configuration_names_file_line_and_key_and_binds_no_port() {
         ("[standalone]\ngateways = 99\n", ":2: ", "standalone.gateways"),
         ("[[proxy]]\nname = \"a\"\ntarget = \"ftp://x\"\n", ":3: ", "target"),
         ("[telemetry]\notlp_endpoint = \"collector\"\n", ":2: ", "otlp_endpoint"),
+        ("[wallets]\nsync_interval_min_ms = 5\n", ":2: ", "wallets.sync_interval_min_ms"),
+        ("[wallets]\nsync_interval_max_ms = 15\n", ":2: ", "wallets.sync_interval_max_ms"),
+        (
+            "[wallets]\nsync_interval_ms = 100\nsync_interval_max_ms = 900\n",
+            ":2: ",
+            "wallets.sync_interval_ms",
+        ),
         ("[log]\nformat = \"xml\"\n", ":2: ", "format"),
         ("[log\n", ":1: ", ""),
     ];

@@ -86,11 +86,12 @@ impl Hub {
             return Ok(());
         }
         match self.with_own(|own| entry.snapshot(&snapshot, as_of, own)) {
-            Ok(Taken::Whole) => {
-                self.nodes[node].doubtful.remove(&wallet);
-            }
-            Ok(Taken::Partly | Taken::Ignored) => {
-                self.nodes[node].doubtful.insert(wallet);
+            Ok(merged) => {
+                self.paces.heard(&entry, &merged, self.parts.clock.monotonic());
+                match merged.taken {
+                    Taken::Whole => self.nodes[node].doubtful.remove(&wallet),
+                    Taken::Partly | Taken::Ignored => self.nodes[node].doubtful.insert(wallet),
+                };
             }
             Err(failure) => {
                 self.nodes[node].doubtful.insert(wallet);

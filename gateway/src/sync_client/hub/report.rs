@@ -1,4 +1,4 @@
-//! Reports what changed, each interval, to the nodes of the wallets.
+//! Reports what changed, as it is due, to the nodes of the wallets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use tollgate_proto::v1::gateway_message::Message as ToNode;
 
 use super::Hub;
 use crate::spend_file::{Spend, SpendFile};
-use crate::sync_client::nodes::{Pending, route};
-use crate::wallet_cache::{Changed, WalletEntry};
+use crate::sync_client::nodes::{Node, Pending, route};
+use crate::wallet_cache::{Changed, Due, WalletEntry};
 
 /// Registers and holds in one report.
 pub(super) const LINES_MAX: usize = 4_000;
@@ -34,19 +34,9 @@ impl Hub {
     pub(super) fn tick(&mut self) {
         let now = self.now();
         self.parts.status.tick(now);
-        let mut batches: BTreeMap<(usize, Life), Lines> = BTreeMap::new();
-        let mut homeless = Vec::new();
-        for entry in self.parts.wallets.take_changed() {
-            match entry.node().or_else(|| route(&self.nodes, entry.id)) {
-                Some(node) if self.nodes[node].is_up() => self.collect(node, &entry, &mut batches),
-                _ => homeless.push(entry),
-            }
+        if self.nodes.iter().any(Node::is_up) {
+            self.report_due(now);
         }
-        for ((node, life), lines) in std::mem::take(&mut batches) {
-            let file = Arc::clone(&self.parts.wallets.books.lives.get(life).file);
-            self.send(node, &file, lines, false, now);
-        }
-        homeless.into_iter().for_each(|entry| entry.requeue());
         self.beat(now);
         self.report_kept(now);
         if self.drain.is_some() {
@@ -54,14 +44,49 @@ impl Hub {
         }
     }
 
+    /// Reports the wallets that are due.
+    fn report_due(&mut self, now: Duration) {
+        let mut due = Vec::new();
+        for entry in self.parts.wallets.take_changed() {
+            match entry.due() {
+                (Due::Never, _) => {}
+                (Due::Later, available) if self.drain.is_none() && self.paces.is_paced() => {
+                    self.paces.wait(entry, available, now);
+                }
+                (Due::Later | Due::Now, _) => due.push(entry),
+            }
+        }
+        due.extend(self.paces.take_due(now, self.drain.is_some()));
+        let mut batches: BTreeMap<(usize, Life), Lines> = BTreeMap::new();
+        let mut homeless = Vec::new();
+        for entry in due {
+            // What came twice was reported the first time.
+            if entry.due().0 == Due::Never {
+                continue;
+            }
+            match entry.node().or_else(|| route(&self.nodes, entry.id)) {
+                Some(node) if self.nodes[node].is_up() => {
+                    let available = self.collect(node, &entry, &mut batches);
+                    self.paces.reported(&entry, available, now);
+                }
+                _ => homeless.push(entry),
+            }
+        }
+        for ((node, life), lines) in batches {
+            let file = Arc::clone(&self.parts.wallets.books.lives.get(life).file);
+            self.send(node, &file, lines, false, now);
+        }
+        homeless.into_iter().for_each(|entry| entry.requeue());
+    }
+
     fn collect(
         &mut self,
         node: usize,
         entry: &Arc<WalletEntry>,
         batches: &mut BTreeMap<(usize, Life), Lines>,
-    ) {
+    ) -> Money {
         let mut touched: Vec<Life> = Vec::new();
-        entry.take_changes(&mut |changed| match changed {
+        let available = entry.take_changes(&mut |changed| match changed {
             Changed::Register { life, slot, meter, spend } => {
                 let lines = batches.entry((node, life)).or_default();
                 lines.add(slot, meter, spend, false);
@@ -82,15 +107,25 @@ impl Hub {
                 self.send(node, &file, lines, false, self.now());
             }
         }
+        available
     }
 
-    /// A report without content to each node, under the newest incarnation: its answer tells the age of what nodes say.
+    /// A report without content to each node that was sent none for a while, under the newest incarnation: its answer tells
+    /// the age of what nodes say. Wallets of which a snapshot was too old are asked for again behind it.
     fn beat(&mut self, now: Duration) {
         let Some(life) = self.own.listed.last() else { return };
         let file = Arc::clone(&self.parts.wallets.books.lives.get(*life).file);
+        // Ticks are not exact: what is due within half a tick is due now.
+        let soon = now + self.parts.bounds.fastest / 2;
         for node in 0..self.nodes.len() {
-            if self.nodes[node].is_up() {
+            let asks_again = self.nodes[node].asks_again(now);
+            if self.nodes[node].is_up()
+                && (asks_again || self.nodes[node].is_silent(soon, self.beat_interval))
+            {
                 self.send(node, &file, Lines::default(), false, now);
+                if asks_again {
+                    self.nodes[node].ask_again(now);
+                }
             }
         }
     }

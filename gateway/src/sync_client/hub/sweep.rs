@@ -19,6 +19,7 @@ impl Hub {
     pub(super) fn sweep(&mut self) {
         let now = self.now();
         self.leave_idle(now);
+        self.paces.leave_quiet(now);
         // Older snapshots than this admit nothing anyway.
         let limit = self.parts.wallets.books.staleness_limit;
         self.freed.retain(|_, freed| now.saturating_sub(*freed) <= limit);
