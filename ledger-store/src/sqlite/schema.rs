@@ -11,6 +11,10 @@ use crate::error::LedgerError;
 
 /// How long a connection waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// Attempts within [`BUSY_TIMEOUT`].
+const BUSY_ATTEMPTS: u128 = BUSY_TIMEOUT.as_millis() / BUSY_PAUSE.as_millis();
 /// Prepared statements a connection keeps; more than there are.
 const STATEMENTS_MAX: usize = 64;
 
@@ -28,8 +32,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, LedgerError> {
         let connection = connect(path, flags)?;
         // Looked at before anything is changed: a file that is not ours stays as it is.
         check(&connection, path)?;
-        let mode: String =
-            connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        let mode = write_ahead(&connection)?;
         if !mode.eq_ignore_ascii_case("wal") {
             let detail = format!("{} cannot have a write-ahead log ({mode})", path.display());
             return Err(LedgerError::NotOurs { detail }.into());
@@ -39,6 +42,23 @@ pub(super) fn writer(path: &Path) -> Result<Connection, LedgerError> {
         Ok(connection)
     };
     open().map_err(|failure| opening(failure, path))
+}
+
+/// Asks for a write-ahead log and returns the mode that the file has then.
+///
+/// Two processes that open a new file at once both want to change its mode, and SQLite answers
+/// that it is busy without waiting: each would wait for the other.
+fn write_ahead(connection: &Connection) -> Result<String, rusqlite::Error> {
+    let ask = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+    for _ in 1..BUSY_ATTEMPTS {
+        match ask() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            other => return other,
+        }
+    }
+    ask()
 }
 
 /// Opens a connection that reads a file of the newest schema.

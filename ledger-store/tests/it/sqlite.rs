@@ -127,6 +127,26 @@ fn a_file_of_a_newer_version_is_refused_by_name() {
     assert!(error.contains("9999") && error.contains(path.to_str().unwrap()), "{error}");
 }
 
+/// Two balance-sync nodes of one machine that were started at once on a new file: one of them ended with "database is locked".
+#[test]
+fn a_new_file_that_many_open_at_once_is_opened_by_all() {
+    for _ in 0..20 {
+        let folder = TempDir::new().unwrap();
+        let path = sqlite::path_of(folder.path(), 1);
+        let gate = std::sync::Barrier::new(4);
+        let open = || {
+            gate.wait();
+            SqliteLedger::open(&path, metrics()).map(drop)
+        };
+        std::thread::scope(|scope| {
+            let opening: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+            for opened in opening {
+                opened.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_file_opened_to_read_only_shows_everything_and_takes_nothing() {
     let backend = Sqlite::fresh().await;
