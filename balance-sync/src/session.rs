@@ -405,7 +405,14 @@ fn split(
 ) -> BTreeMap<(WalletId, bool), Part> {
     let mut parts: BTreeMap<(WalletId, bool), Part> = BTreeMap::new();
     let (incarnation, seq) = (report.incarnation, report.seq);
-    let empty = |is_fenced| Part { incarnation, seq, registers: Vec::new(), held: None, is_fenced };
+    let empty = |is_fenced| Part {
+        incarnation,
+        seq,
+        registers: Vec::new(),
+        held: None,
+        draw: None,
+        is_fenced,
+    };
     for register in &report.registers {
         let meter = &register.meter;
         let is_fenced = is_fenced || unpriced.contains(&(meter.plan, meter.revision));
@@ -416,6 +423,10 @@ fn split(
         let part = parts.entry((*wallet, is_fenced)).or_insert_with(|| empty(is_fenced));
         part.held = Some(*amount);
     }
+    for draw in &report.draws {
+        let part = parts.entry((draw.wallet, is_fenced)).or_insert_with(|| empty(is_fenced));
+        part.draw = Some(*draw);
+    }
     parts
 }
 
@@ -424,6 +435,7 @@ fn outcome_of(reason: v1::RefusedReason) -> &'static str {
         v1::RefusedReason::Ahead => "ahead",
         v1::RefusedReason::Fenced => "fenced",
         v1::RefusedReason::Unregistered => "unregistered",
+        v1::RefusedReason::Retired => "retired",
         v1::RefusedReason::NotServing | v1::RefusedReason::Unspecified => "not_serving",
     }
 }
@@ -438,5 +450,6 @@ fn kind_of(message: &Outbound) -> &'static str {
         Outbound::Refused(_) => "refused",
         Outbound::Forget(_) => "forget",
         Outbound::LocalView(_) => "local_view",
+        Outbound::Mode(_) => "mode",
     }
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tollgate_metering::{UnixMillis, WalletId};
+use tollgate_metering::{Units, UnixMillis, WalletId};
 use tollgate_proto::v1;
 use tracing::{error, warn};
 
@@ -80,6 +80,7 @@ pub struct Missing(Wanted);
 enum Wanted {
     Caller(KeyHash),
     Wallet(WalletId),
+    Grant(WalletId),
 }
 
 /// Why a gateway cannot begin to meter.
@@ -247,6 +248,7 @@ impl Admission for Metered {
         match missing.0 {
             Wanted::Caller(key) => self.inner.fetch_caller(key).await,
             Wanted::Wallet(wallet) => self.inner.fetch_wallet(wallet).await,
+            Wanted::Grant(wallet) => self.inner.fetch_grant(wallet).await,
         }
     }
 }
@@ -288,7 +290,11 @@ impl Inner {
             return Decision::Refuse(Refusal::NoSubscription);
         }
         match plan.wallet {
-            Some(wallet) => self.hold(wallet, plan, service_time, now),
+            Some(wallet) => {
+                // An answer without a multiplier takes one unit.
+                let units_max = head.proxy.max_multiplier.unwrap_or(Units::ONE).max(Units::ONE);
+                self.hold(wallet, plan, units_max, service_time, now)
+            }
             None => Decision::Refuse(Refusal::NoWallet),
         }
     }
@@ -297,19 +303,23 @@ impl Inner {
         &self,
         wallet: WalletId,
         plan: &PlanOffer,
+        units_max: Units,
         service_time: UnixMillis,
         now: Duration,
     ) -> Decision<MeteredHold, Missing> {
         let missing = Decision::Missing(Missing(Wanted::Wallet(wallet)));
         let Some(entry) = self.wallets.get(wallet) else { return missing };
         let tariffs = &self.wallets.books.tariffs;
-        let held = plan.with_tariff(service_time, tariffs, |tariff| entry.hold(tariff, now));
+        let held =
+            plan.with_tariff(service_time, tariffs, |tariff| entry.hold(tariff, units_max, now));
         match held {
             Some(Ok(hold)) => Decision::Admit(MeteredHold(hold)),
             Some(Err(NoHold::Unknown)) => missing,
             Some(Err(NoHold::Absent)) => Decision::Refuse(Refusal::NoWallet),
             Some(Err(NoHold::Stale)) => Decision::Refuse(Refusal::BalanceStale),
             Some(Err(NoHold::TooSmall)) => Decision::Refuse(Refusal::BalanceTooSmall),
+            Some(Err(NoHold::Ungranted)) => Decision::Missing(Missing(Wanted::Grant(wallet))),
+            Some(Err(NoHold::Changing)) => Decision::Refuse(Refusal::PolicyChanging),
             Some(Err(NoHold::NotServing)) => Decision::Refuse(Refusal::BalanceUnknown),
             Some(Err(NoHold::Unmetered(failure))) => {
                 if let Some(failure) = failure {
@@ -345,6 +355,23 @@ impl Inner {
                 }
                 // Not woken in time: looks for itself, and asks as well.
                 is_patient = timeout(LOOK_EVERY, woken).await.is_ok();
+            }
+        };
+        timeout(self.fetch_timeout, waiting).await.unwrap_or(Err(Refusal::BalanceUnknown))
+    }
+
+    /// Waits for a node's answer to a call that a strict wallet's grant has no room for.
+    async fn fetch_grant(&self, wallet: WalletId) -> Result<(), Refusal> {
+        let waiting = async {
+            loop {
+                let (notify, _) = self.wallet_waits.join(wallet);
+                let mut woken = pin!(notify.notified());
+                woken.as_mut().enable();
+                if self.wallets.get(wallet).is_none_or(|entry| !entry.wants()) {
+                    self.wallet_waits.wake(&wallet);
+                    return Ok(());
+                }
+                timeout(LOOK_EVERY, woken).await.ok();
             }
         };
         timeout(self.fetch_timeout, waiting).await.unwrap_or(Err(Refusal::BalanceUnknown))

@@ -57,6 +57,8 @@ pub enum Refusal {
     CallerUnknown,
     /// The wallet's balance is not in memory and could not be fetched.
     BalanceUnknown,
+    /// The wallet's overspend policy is changing: not every gateway has acknowledged it.
+    PolicyChanging,
     /// The newest snapshot of the wallet is older than the staleness limit.
     BalanceStale,
     /// The units of the call could not be recorded (the spend file is full or its disk is).
@@ -135,7 +137,7 @@ const fn row(
 
 impl Refusal {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::NoProxy,
         Self::MethodNotAllowed,
@@ -157,6 +159,7 @@ impl Refusal {
         Self::WalletRateExceeded,
         Self::CallerUnknown,
         Self::BalanceUnknown,
+        Self::PolicyChanging,
         Self::BalanceStale,
         Self::MeterUnavailable,
         Self::UpstreamUnreachable,
@@ -192,6 +195,7 @@ impl Refusal {
             Self::WalletRateExceeded  => row("wallet_rate_exceeded", SOON, 429, RESOURCE_EXHAUSTED, "policies.ratelimit.QuotaViolation", "Rate limit of the wallet exceeded"),
             Self::CallerUnknown       => row("caller_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.CallerUnknown", "The consumer key cannot be checked now"),
             Self::BalanceUnknown      => row("balance_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceUnknown", "The balance is not known now"),
+            Self::PolicyChanging      => row("policy_changing", SOON, 503, UNAVAILABLE, "tollgate.gateway.PolicyChanging", "The overspend policy of the wallet is changing"),
             Self::BalanceStale        => row("balance_stale", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceStale", "The balance is not known well enough now"),
             Self::MeterUnavailable    => row("meter_unavailable", SOON, 503, UNAVAILABLE, "tollgate.gateway.MeterUnavailable", "The call cannot be metered now"),
             Self::UpstreamUnreachable => row("upstream_unreachable", SOON, 502, UNAVAILABLE, "messaging.adaptors.http.flow.ServiceUnavailable", "The Service is temporarily unavailable"),

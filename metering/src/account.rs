@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::id::{DeveloperId, Incarnation, WalletId};
 use crate::meter::Meter;
-use crate::money::Money;
+use crate::money::{Money, MoneyError};
 use crate::time::UnixMillis;
 use crate::units::Units;
 
@@ -43,6 +43,9 @@ pub struct Mode {
     pub overspend: Overspend,
     /// Changes of the policy so far.
     pub counter: u64,
+    /// Whether some incarnation may still have calls of the mode before it open: until none has,
+    /// nobody admits anything.
+    pub is_changing: bool,
 }
 
 /// The balance-sync node that hands out a wallet's grants, taken by a conditional write.
@@ -54,17 +57,36 @@ pub struct Owner {
     pub node: Option<Uuid>,
 }
 
-/// A grant: a ceiling on one incarnation's cumulative draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ceiling {
-    /// Mode, epoch and counter under which it was written; a gateway takes only higher ones.
+/// When a ceiling was written: a gateway takes only later ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Counter of the mode.
     pub mode: u64,
     /// The owner's epoch.
     pub epoch: u64,
-    /// Counted within the epoch.
+    /// The account's version with it.
     pub counter: u64,
+}
+
+/// A grant: a ceiling on one incarnation's cumulative draw.
+///
+/// What the incarnation may have spent beyond what the balance shows is `most − settled`: that
+/// money is reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// When it was written.
+    pub stamp: Stamp,
     /// The most the incarnation may have settled at hold prices and hold, together.
     pub draw: Money,
+    /// The most it may go by, until it is known to have taken this ceiling: `draw` or, while a
+    /// recall is on its way, a higher one before it.
+    pub most: Money,
+    /// What it has settled at hold prices, by a report whose registers were read since: the
+    /// balance shows it.
+    pub settled: Money,
+    /// Whether an operator or the fence has retired it: it counts no more than what cells say,
+    /// and nothing on meters without one.
+    pub is_retired: bool,
 }
 
 /// The scalars of an account.
@@ -208,6 +230,8 @@ pub struct Entry {
     pub meter: Option<Meter>,
     /// The meter's total at a checkpoint; what was charged or written off of suspense; else zero.
     pub units: Units,
+    /// Whether it was booked although money that it took was reserved for gateways.
+    pub is_forced: bool,
 }
 
 /// One conditional batch: all of it applies, or nothing.
@@ -225,6 +249,27 @@ pub struct Change {
     pub resolved: BTreeMap<SuspenseKey, Units>,
     /// Entries to insert, if none with such an id is there.
     pub entries: Vec<Entry>,
+}
+
+// === impl Ceiling ===
+
+impl Ceiling {
+    /// An incarnation that counts no more.
+    pub const RETIRED: Ceiling = Ceiling {
+        stamp: Stamp { mode: 0, epoch: 0, counter: 0 },
+        draw: Money::ZERO,
+        most: Money::ZERO,
+        settled: Money::ZERO,
+        is_retired: true,
+    };
+
+    /// What the incarnation may have spent, or may spend, that the balance does not show.
+    ///
+    /// # Errors
+    /// [`MoneyError::OutOfRange`].
+    pub fn reserved(&self) -> Result<Money, MoneyError> {
+        Ok(self.most.minus(self.settled)?.max(Money::ZERO))
+    }
 }
 
 // === impl Currency ===
@@ -351,6 +396,14 @@ impl Entry {
 // === impl Account ===
 
 impl Account {
+    /// Money that gateways may spend, or may have spent, and that the balance does not show.
+    ///
+    /// # Errors
+    /// [`MoneyError::OutOfRange`].
+    pub fn reserved(&self) -> Result<Money, MoneyError> {
+        self.ceilings.values().try_fold(Money::ZERO, |sum, ceiling| sum.plus(ceiling.reserved()?))
+    }
+
     /// An empty account, before the change with version 1 that opens it.
     #[must_use]
     pub fn unopened(

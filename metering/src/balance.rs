@@ -68,7 +68,15 @@ impl Account {
         }
         let cell = self.cells.get(&(*meter, incarnation)).copied().unwrap_or_default();
         let units = register.units();
-        cell.cut.map_or(units, |cut| units.min(cut)).beyond(cell.folded)
+        self.cut(meter, incarnation).map_or(units, |cut| units.min(cut)).beyond(cell.folded)
+    }
+
+    /// What readers take at most of a register: none but for an incarnation that was retired.
+    #[must_use]
+    pub fn cut(&self, meter: &Meter, incarnation: Incarnation) -> Option<Units> {
+        let cell = self.cells.get(&(*meter, incarnation));
+        let is_retired = || self.ceilings.get(&incarnation).is_some_and(|each| each.is_retired);
+        cell.and_then(|cell| cell.cut).or_else(|| is_retired().then_some(Units::ZERO))
     }
 
     /// Total units by meter, of meters that still count and of those that no longer do.

@@ -11,12 +11,14 @@
 //! Not here: retries and ids given twice (`ledger-store`), who may book what (`management`).
 
 mod closing;
+mod modes;
 mod suspense;
 
 pub use self::closing::{CHANGE_ROWS_MAX, checkpoint, fold, raise_horizon};
+pub use self::modes::{overspend, retire, settle_mode};
 pub use self::suspense::{Resolution, Suspended, open_suspense, resolve_suspense};
 
-use crate::account::{Account, Change, Entry, EntryKind};
+use crate::account::{Account, Change, Entry, EntryKind, Overspend};
 use crate::id::Incarnation;
 use crate::meter::{Meter, Registers};
 use crate::money::{Money, MoneyError};
@@ -40,6 +42,8 @@ pub struct Booking {
     pub by: String,
     /// Free text.
     pub reason: String,
+    /// Whether it may take money that is reserved for the gateways of a strict wallet.
+    pub is_forced: bool,
 }
 
 /// How far an adjustment may raise a balance.
@@ -85,6 +89,19 @@ pub enum BookingError {
         /// The fee.
         needed: Money,
     },
+    /// A debit that would take money of a strict wallet that gateways may spend.
+    #[error("balance would be {balance}, and {reserved} above {floor} are reserved for calls")]
+    Reserved {
+        /// The balance after the debit.
+        balance: Money,
+        /// What gateways may spend, or may have spent, of it.
+        reserved: Money,
+        /// What calls may not take it below.
+        floor: Money,
+    },
+    /// A debit while gateways do not all go by the wallet's new policy yet.
+    #[error("overspend policy is changing: not every gateway has acknowledged it")]
+    ModeChanging,
     /// An id or text that is empty or too long.
     #[error("{field} has {bytes} bytes, allowed are {min} to {max}")]
     Text {
@@ -236,14 +253,26 @@ pub fn covered_fee(
     Ok(change)
 }
 
-/// Moves the floor that calls may take the balance to; `None` where it is there already.
+/// Moves the floor that calls may take the balance to; `None` where it is there already. A lower
+/// limit is a debit: see [`Booking::is_forced`].
 ///
 /// # Errors
-/// [`BookingError::Sealed`], [`BookingError::NegativeLimit`].
-pub fn overdraft_limit(account: &Account, limit: Money) -> Result<Option<Change>, BookingError> {
+/// [`BookingError::Sealed`], [`BookingError::NegativeLimit`], [`BookingError::Reserved`],
+/// [`BookingError::ModeChanging`].
+pub fn overdraft_limit(
+    account: &Account,
+    registers: &Registers,
+    rates: &RateBook,
+    limit: Money,
+    is_forced: bool,
+) -> Result<Option<Change>, BookingError> {
     check_limit(limit)?;
     let mut change = unsealed(account)?;
     change.header.overdraft_limit = limit;
+    if limit < account.header.overdraft_limit {
+        let balance = account.balance(registers, rates)?;
+        takes_reserved(account, balance, limit, is_forced)?;
+    }
     Ok((limit != account.header.overdraft_limit).then_some(change))
 }
 
@@ -268,8 +297,35 @@ fn settle(
     let mut change = unsealed(account)?;
     change.header.settled = change.header.settled.plus(amount)?;
     let after = balance_after(account, &change, registers, rates)?;
-    change.entries.push(entry(account, booking, kind, amount, after)?);
+    let mut booked = entry(account, booking, kind, amount, after)?;
+    if amount > Money::ZERO {
+        let limit = account.header.overdraft_limit;
+        booked.is_forced = takes_reserved(account, after, limit, booking.is_forced)?;
+    }
+    change.entries.push(booked);
     Ok((change, after))
+}
+
+/// Whether a debit that leaves `balance` takes money that gateways of a strict wallet may spend,
+/// with an overdraft limit of `limit` from then on. Where it does, it must be forced: zero
+/// overspend is a promise about calls, and calls under grants are not asked again.
+fn takes_reserved(
+    account: &Account,
+    balance: Money,
+    limit: Money,
+    is_forced: bool,
+) -> Result<bool, BookingError> {
+    let mode = account.header.mode;
+    let error = if mode.is_changing {
+        BookingError::ModeChanging
+    } else {
+        let (reserved, floor) = (account.reserved()?, limit.negated());
+        if mode.overspend == Overspend::Optimistic || balance.minus(reserved)? >= floor {
+            return Ok(false);
+        }
+        BookingError::Reserved { balance, reserved, floor }
+    };
+    if is_forced { Ok(true) } else { Err(error) }
 }
 
 fn unsealed(account: &Account) -> Result<Change, BookingError> {
@@ -304,7 +360,7 @@ fn entry(
     amount: Money,
     balance_after: Money,
 ) -> Result<Entry, BookingError> {
-    let Booking { id, at, by, reason } = booking;
+    let Booking { id, at, by, reason, is_forced: _ } = booking;
     check_text("id", id, 1, ID_BYTES_MAX)?;
     check_text("by", by, 1, TEXT_BYTES_MAX)?;
     check_text("reason", reason, 0, TEXT_BYTES_MAX)?;
@@ -319,6 +375,7 @@ fn entry(
         reason: reason.clone(),
         meter: None,
         units: Units::ZERO,
+        is_forced: false,
     })
 }
 

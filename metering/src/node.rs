@@ -17,7 +17,7 @@
 //! in this generation.
 //! Bounds: a register, hold and suspense row an incarnation born after the horizon; usage rows see
 //! [`USAGE_MINUTES_MAX`]. Not here: which report belongs to which wallet, prices of snapshots
-//! (`balance-sync`), grants (`strict` wallets are a later step; ceilings only travel).
+//! (`balance-sync`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,11 +27,12 @@ use crate::account::{Account, SuspenseKey};
 use crate::id::{Incarnation, WalletId};
 use crate::meter::{Meter, Registers};
 use crate::money::Money;
-use crate::protocol::{OwnIncarnations, ReportedRegister};
+use crate::protocol::{OwnIncarnations, ReportedDraw, ReportedRegister};
 use crate::rating::{RateBook, RatingError};
 use crate::time::UnixMillis;
 use crate::units::Units;
 
+pub mod grants;
 pub mod need;
 mod reads;
 mod reports;
@@ -76,6 +77,8 @@ pub struct Part {
     pub registers: Vec<ReportedRegister>,
     /// Sum of the incarnation's open holds on the wallet, if the report says one.
     pub held: Option<Money>,
+    /// What the incarnation has drawn of its grant, if the report says so.
+    pub draw: Option<ReportedDraw>,
     /// Whether the incarnation is past the fence: its units go to suspense.
     pub is_fenced: bool,
 }
@@ -98,6 +101,7 @@ pub struct NodeWallet {
     usage: BTreeMap<(Meter, Incarnation), BTreeMap<i64, (Units, i64)>>,
     unsettled: BTreeMap<StreamId, stream::Unsettled>,
     subscribers: BTreeMap<StreamId, stream::Subscriber>,
+    draws: grants::Draws,
     is_writing: bool,
     /// Counts what may change a snapshot.
     changes: u64,
@@ -123,6 +127,7 @@ impl NodeWallet {
             usage: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             subscribers: BTreeMap::new(),
+            draws: grants::Draws::default(),
             is_writing: false,
             changes: 0,
             last_foreign_change: None,
@@ -204,6 +209,7 @@ impl NodeWallet {
     /// The stream ended: nothing can be called durable on it any more.
     pub fn end_stream(&mut self, stream: StreamId, now: UnixMillis) {
         self.unsubscribe(stream, now);
+        self.lose_draws(stream);
         self.unsettled.remove(&stream);
     }
 

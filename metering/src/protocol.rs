@@ -5,7 +5,7 @@
 //! twice, because a gateway adds its own units to a snapshot that leaves them out. The wire form
 //! and its order are explained at the service in `proto/tollgate/v1/sync.proto`.
 
-use crate::account::{Ceiling, Mode};
+use crate::account::{Mode, Stamp};
 use crate::id::{Incarnation, WalletId};
 use crate::meter::Meter;
 use crate::money::Money;
@@ -35,6 +35,28 @@ pub struct ReportedRegister {
     pub excess: Units,
 }
 
+/// What an incarnation has drawn of its grant on a strict wallet, and acknowledges.
+///
+/// It stands in one report with the registers that its settled part was counted on, and counts
+/// once they are in the ledger and were read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedDraw {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// Counter of the mode that it goes by: no call of an older mode is open.
+    pub mode: u64,
+    /// Cumulative draw of calls that have settled in this mode, at hold prices.
+    pub settled: Money,
+    /// Draw of calls that are open.
+    pub held: Money,
+    /// The newest ceiling that it took.
+    pub stamp: Stamp,
+    /// What its draw will not pass until it takes a later ceiling; at most that ceiling's.
+    pub limit: Money,
+    /// Price of a call for which `limit` has no room; zero where none waits.
+    pub wanted: Money,
+}
+
 /// What one incarnation tells a node: what changed since its last report on that stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -47,6 +69,8 @@ pub struct Report {
     pub registers: Vec<ReportedRegister>,
     /// Sums of open holds by wallet that changed.
     pub holds: Vec<(WalletId, Money)>,
+    /// Draws on strict wallets that changed, and acknowledged modes.
+    pub draws: Vec<ReportedDraw>,
     /// Whether the incarnation has ended: no call of it is open and no unit will be added.
     pub is_final: bool,
 }
@@ -67,8 +91,13 @@ pub struct SnapshotMeter {
 pub struct SnapshotCeiling {
     /// One of the gateway's own incarnations.
     pub incarnation: Incarnation,
-    /// Its ceiling.
-    pub ceiling: Ceiling,
+    /// When its ceiling was written.
+    pub stamp: Stamp,
+    /// The most it may draw.
+    pub draw: Money,
+    /// What it wanted where there is not so much: calls that cost it need not wait. Zero: nothing
+    /// was denied.
+    pub denied: Money,
 }
 
 /// What a node tells a gateway of one wallet.

@@ -126,10 +126,19 @@ impl Rates {
         &self.bands
     }
 
-    /// The highest price of any band: what a strict hold assumes of a unit.
-    #[must_use]
-    pub fn highest_price(&self) -> Money {
-        self.bands.iter().map(|band| band.price).max().unwrap_or(Money::ZERO)
+    /// The most that `more` units can cost, rounded up, where at least `total` units were counted
+    /// before them: what a strict hold sets aside.
+    ///
+    /// # Errors
+    /// [`MoneyError::OutOfRange`].
+    pub fn most(&self, total: Units, more: Units) -> Result<Money, MoneyError> {
+        let applies = |band: &&Band| band.up_to.is_none_or(|end| end > total);
+        let price = self.bands.iter().filter(applies).map(|band| band.price).max();
+        let exact = i128::try_from(more.nanos())
+            .ok()
+            .and_then(|more| more.checked_mul(price.unwrap_or(Money::ZERO).nanos()))
+            .ok_or(MoneyError::OutOfRange)?;
+        Money::from_nanos(exact / SCALE + i128::from(exact % SCALE > 0))
     }
 
     /// What `total` units cost, from the first unit of the period on.

@@ -18,16 +18,19 @@
 //!
 //! Invariants: a register never falls; a hold ends once; an own incarnation that left the list
 //! counts until a snapshot under the list without it was taken. Times are monotonic. Not here: the
-//! spend file and the stream (`gateway`), grants of strict wallets (carried, not acted on yet).
+//! spend file and the stream (`gateway`), who gets which grant (`node::grants`).
+//!
+//! A strict wallet admits under a grant (`grants`): what an incarnation has settled at hold prices
+//! and holds never passes its ceiling, whatever the balance looks like from here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::Mode;
-use crate::id::{PlanId, ProductId, WalletId};
+use crate::id::{Incarnation, PlanId, ProductId, WalletId};
 use crate::meter::{BillingType, Meter};
 use crate::money::Money;
-use crate::protocol::Snapshot;
+use crate::protocol::{ReportedDraw, Snapshot};
 use crate::rating::{Rates, RatingError};
 use crate::time::Period;
 use crate::units::Units;
@@ -35,6 +38,7 @@ use crate::units::Units;
 use self::packed::Packed;
 use self::whole::Whole;
 
+mod grants;
 mod packed;
 mod whole;
 
@@ -102,6 +106,17 @@ pub enum HoldError {
         /// What this one would.
         price: Money,
     },
+    /// The grant has no room for the call: a node may give more, see [`Wallet::wants`].
+    #[error("grant has {left} left, the call may cost {price}")]
+    Ungranted {
+        /// What the incarnation may draw yet.
+        left: Money,
+        /// What the call may cost.
+        price: Money,
+    },
+    /// The overspend policy is changing: nothing is admitted until every gateway knows.
+    #[error("overspend policy is changing")]
+    Changing,
     /// The meter has no register in this incarnation yet: find a slot, [`Wallet::open`], ask again.
     #[error("meter has no register yet")]
     Unopened,
@@ -129,6 +144,8 @@ pub struct OwnList<'a> {
     pub since: Duration,
     /// Whether an own incarnation is on it.
     pub has: &'a dyn Fn(Life) -> bool,
+    /// The place of an incarnation, where it is one of the gateway's own.
+    pub life_of: &'a dyn Fn(Incarnation) -> Option<Life>,
 }
 
 /// What became of a snapshot.
@@ -210,16 +227,18 @@ impl Wallet {
         self.whole(|whole| whole.open(tariff, life, slot));
     }
 
-    /// Sets aside the marginal price of one unit at the total that is known.
+    /// Sets aside the price of one call: the marginal price of one unit at the total that is
+    /// known; on a strict wallet the most that `units_max` can cost.
     ///
     /// A call without a price is admitted at any balance; a postpaid one without any snapshot.
     ///
     /// # Errors
-    /// A [`HoldError`]; nothing changed then.
+    /// A [`HoldError`]; nothing changed then, but that an ungranted call is wanted.
     pub fn hold(
         &mut self,
         tariff: &Arc<Tariff>,
         life: Life,
+        units_max: Units,
         now: Duration,
         staleness_limit: Duration,
     ) -> Result<Hold, HoldError> {
@@ -228,7 +247,43 @@ impl Wallet {
         {
             return answer;
         }
-        self.whole(|whole| whole.hold(tariff, life, now, staleness_limit))
+        self.whole(|whole| whole.hold(tariff, life, units_max, now, staleness_limit))
+    }
+
+    /// Admits nothing from now on under a mode before this one.
+    pub fn require_mode(&mut self, counter: u64) {
+        self.whole(|whole| whole.mode_floor = whole.mode_floor.max(counter));
+    }
+
+    /// Prepaid calls that are open: while there are any, no newer mode is acknowledged.
+    #[must_use]
+    pub fn open_prepaid(&self) -> u32 {
+        match &self.0 {
+            Form::Packed(packed) => packed.open,
+            Form::Whole(whole) => whole.open_prepaid(),
+        }
+    }
+
+    /// What a node must know of the grants of a strict wallet, by incarnation.
+    #[must_use]
+    pub fn draws(&self, wallet: WalletId) -> Vec<(Life, ReportedDraw)> {
+        match &self.0 {
+            Form::Packed(_) => Vec::new(),
+            Form::Whole(whole) => whole.draws(wallet),
+        }
+    }
+
+    /// Whether calls wait for a grant that no node has denied.
+    #[must_use]
+    pub fn wants(&self) -> bool {
+        matches!(&self.0, Form::Whole(whole) if whole.wants())
+    }
+
+    /// Whether a strict wallet has more than it needs, or wants more than it has: a node should
+    /// know.
+    #[must_use]
+    pub fn has_headroom(&self) -> bool {
+        matches!(&self.0, Form::Whole(whole) if whole.has_headroom())
     }
 
     /// Turns a hold into units. They are counted whatever the balance: the call was answered.
@@ -324,7 +379,7 @@ impl Wallet {
     pub fn available(&self) -> Money {
         match &self.0 {
             Form::Packed(packed) => packed.available(),
-            Form::Whole(whole) if whole.known.is_some() => whole.available,
+            Form::Whole(whole) if whole.known.is_some() => whole.next_price_max(),
             Form::Whole(_) => Money::ZERO,
         }
     }

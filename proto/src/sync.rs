@@ -1,8 +1,9 @@
 //! Conversions of the messages of service `Sync`.
 
-use tollgate_metering::account::{Ceiling, Mode, Overspend};
+use tollgate_metering::account::{Mode, Overspend, Stamp};
 use tollgate_metering::protocol::{
-    OwnIncarnations, Report, ReportedRegister, Snapshot, SnapshotCeiling, SnapshotMeter,
+    OwnIncarnations, Report, ReportedDraw, ReportedRegister, Snapshot, SnapshotCeiling,
+    SnapshotMeter,
 };
 use tollgate_metering::{Incarnation, Money, UnixMillis, WalletId};
 
@@ -22,6 +23,7 @@ pub fn report_to_wire(report: &Report) -> v1::Report {
         seq: report.seq,
         registers: report.registers.iter().map(v1::Register::from).collect(),
         holds: holds.collect(),
+        draws: report.draws.iter().map(v1::Draw::from).collect(),
         is_final: report.is_final,
     }
 }
@@ -40,6 +42,7 @@ pub fn snapshot_to_wire(snapshot: &Snapshot, plans: &[PlanPrices]) -> v1::Snapsh
         floor: Some(snapshot.floor.into()),
         is_strict: snapshot.mode.overspend == Overspend::Strict,
         mode_counter: snapshot.mode.counter,
+        is_mode_changing: snapshot.mode.is_changing,
         horizon_ms: snapshot.horizon.0,
         meters: snapshot.meters.iter().map(v1::SnapshotMeter::from).collect(),
         others_held: Some(snapshot.others_held.into()),
@@ -92,6 +95,50 @@ impl TryFrom<&v1::Register> for ReportedRegister {
     }
 }
 
+impl From<Stamp> for v1::Stamp {
+    fn from(Stamp { mode, epoch, counter }: Stamp) -> v1::Stamp {
+        v1::Stamp { mode, epoch, counter }
+    }
+}
+
+impl TryFrom<&v1::Stamp> for Stamp {
+    type Error = WireError;
+
+    fn try_from(wire: &v1::Stamp) -> Result<Stamp, WireError> {
+        Ok(Stamp { mode: wire.mode, epoch: wire.epoch, counter: wire.counter })
+    }
+}
+
+impl From<&ReportedDraw> for v1::Draw {
+    fn from(draw: &ReportedDraw) -> v1::Draw {
+        v1::Draw {
+            wallet: draw.wallet.0.as_bytes().to_vec(),
+            mode: draw.mode,
+            settled: Some(draw.settled.into()),
+            held: Some(draw.held.into()),
+            stamp: Some(draw.stamp.into()),
+            limit: Some(draw.limit.into()),
+            wanted: Some(draw.wanted.into()),
+        }
+    }
+}
+
+impl TryFrom<&v1::Draw> for ReportedDraw {
+    type Error = WireError;
+
+    fn try_from(wire: &v1::Draw) -> Result<ReportedDraw, WireError> {
+        Ok(ReportedDraw {
+            wallet: wallet("wallet", &wire.wallet)?,
+            mode: wire.mode,
+            settled: required("settled", &wire.settled)?,
+            held: required("held", &wire.held)?,
+            stamp: required("stamp", &wire.stamp)?,
+            limit: required("limit", &wire.limit)?,
+            wanted: required("wanted", &wire.wanted)?,
+        })
+    }
+}
+
 impl TryFrom<&v1::Report> for Report {
     type Error = WireError;
 
@@ -104,6 +151,7 @@ impl TryFrom<&v1::Report> for Report {
             seq: wire.seq,
             registers: each("registers", &wire.registers, ReportedRegister::try_from)?,
             holds,
+            draws: each("draws", &wire.draws, ReportedDraw::try_from)?,
             is_final: wire.is_final,
         })
     }
@@ -137,10 +185,9 @@ impl From<&SnapshotCeiling> for v1::Ceiling {
     fn from(grant: &SnapshotCeiling) -> v1::Ceiling {
         v1::Ceiling {
             incarnation: Some(grant.incarnation.into()),
-            mode: grant.ceiling.mode,
-            epoch: grant.ceiling.epoch,
-            counter: grant.ceiling.counter,
-            draw: Some(grant.ceiling.draw.into()),
+            stamp: Some(grant.stamp.into()),
+            draw: Some(grant.draw.into()),
+            denied: Some(grant.denied.into()),
         }
     }
 }
@@ -151,12 +198,9 @@ impl TryFrom<&v1::Ceiling> for SnapshotCeiling {
     fn try_from(wire: &v1::Ceiling) -> Result<SnapshotCeiling, WireError> {
         Ok(SnapshotCeiling {
             incarnation: required("incarnation", &wire.incarnation)?,
-            ceiling: Ceiling {
-                mode: wire.mode,
-                epoch: wire.epoch,
-                counter: wire.counter,
-                draw: required("draw", &wire.draw)?,
-            },
+            stamp: required("stamp", &wire.stamp)?,
+            draw: required("draw", &wire.draw)?,
+            denied: required("denied", &wire.denied)?,
         })
     }
 }
@@ -176,7 +220,11 @@ impl TryFrom<&v1::Snapshot> for Snapshot {
             answered_seq: wire.answered_seq,
             base: required("base", &wire.base)?,
             floor: required("floor", &wire.floor)?,
-            mode: Mode { overspend, counter: wire.mode_counter },
+            mode: Mode {
+                overspend,
+                counter: wire.mode_counter,
+                is_changing: wire.is_mode_changing,
+            },
             horizon: UnixMillis(wire.horizon_ms),
             meters: each("meters", &wire.meters, SnapshotMeter::try_from)?,
             others_held: required("others_held", &wire.others_held)?,

@@ -154,6 +154,7 @@ impl Ground {
             at: self.clock.now(),
             by: "test".to_owned(),
             reason: String::new(),
+            is_forced: false,
         };
         let amount = money(amount);
         self.book.credit(ACME, self.developer.id, eur(), &booking, amount).await.unwrap();

@@ -222,7 +222,7 @@ async fn units_under_a_revision_that_a_restore_lost_wait_in_suspense_and_stop_no
     let (key, at) = (waiting.suspense.key(), ground.clock.now());
     let booking = |id: &str| {
         let (by, reason) = ("test".to_owned(), String::new());
-        Booking { id: id.to_owned(), at, by, reason }
+        Booking { id: id.to_owned(), at, by, reason, is_forced: false }
     };
     let resolve = |id: &str, how| {
         let booking = booking(id);

@@ -113,7 +113,7 @@ impl Offline {
             others_held: Money::ZERO,
             ceilings: Vec::new(),
         };
-        let own = OwnList { number: 1, since: Duration::ZERO, has: &|_| true };
+        let own = OwnList { number: 1, since: Duration::ZERO, has: &|_| true, life_of: &|_| None };
         let now = Some(inner.clock.monotonic());
         if let Some(entry) = inner.wallets.get_or_make(wallet) {
             // Without meters there is no price that could be missing.

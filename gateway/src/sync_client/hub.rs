@@ -1,6 +1,6 @@
 //! The one task that owns the bookkeeping of the exchange: takes events, reports what changed, sweeps what is idle.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tollgate_metering::node::need::{self, Bounds};
 use tollgate_metering::wallet::{Life, OwnList};
-use tollgate_metering::{Sequence, UnixMillis, WalletId};
+use tollgate_metering::{Incarnation, Sequence, UnixMillis, WalletId};
 use tollgate_proto::v1;
 use tollgate_proto::v1::gateway_message::Message as ToNode;
 use tracing::{error, info};
@@ -31,6 +31,7 @@ pub(crate) use self::lives::unborn;
 mod incoming;
 mod kept;
 mod lives;
+mod modes;
 mod paces;
 mod report;
 mod sweep;
@@ -78,6 +79,8 @@ pub(crate) struct Hub {
     finals: HashSet<Life>,
     /// Incarnations that are being registered again.
     reregistering: HashSet<Uuid>,
+    /// Modes that nodes ask this gateway to acknowledge, by node and wallet.
+    modes: BTreeMap<(usize, WalletId), u64>,
     /// An incarnation is being made.
     is_rotating: bool,
     /// Somebody waits for everything to be durable.
@@ -118,6 +121,7 @@ impl Hub {
             freed: HashMap::new(),
             finals: HashSet::new(),
             reregistering: HashSet::new(),
+            modes: BTreeMap::new(),
             is_rotating: false,
             drain: None,
             hello,
@@ -337,7 +341,13 @@ impl Hub {
     /// The list that snapshots must leave out.
     fn with_own<T>(&self, with: impl FnOnce(OwnList<'_>) -> T) -> T {
         let has = |life: Life| self.own.listed.contains(&life);
-        with(OwnList { number: self.own.number, since: self.own.since, has: &has })
+        let lives = &self.parts.wallets.books.lives;
+        let life_of = |incarnation: Incarnation| {
+            let mut listed = self.own.listed.iter().copied();
+            listed.find(|life| lives.get(*life).file.incarnation() == incarnation)
+        };
+        let Own { number, since, .. } = self.own;
+        with(OwnList { number, since, has: &has, life_of: &life_of })
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tollgate_metering::protocol::Snapshot;
+use tollgate_metering::protocol::{ReportedDraw, Snapshot};
 use tollgate_metering::rating::RatingError;
 use tollgate_metering::wallet::{
-    Hold, HoldError, Life, OwnList, ROTATE_AT, Taken, Tariff, View, Wallet,
+    Hold, HoldError, Life, OwnList, OwnRegister, ROTATE_AT, Taken, Tariff, View, Wallet,
 };
 use tollgate_metering::{Meter, Money, Units, WalletId};
 
@@ -93,6 +93,10 @@ pub(crate) enum NoHold {
     Stale,
     /// It does not cover the call.
     TooSmall,
+    /// A strict wallet's grant has no room for the call: a node was asked for more.
+    Ungranted,
+    /// Its overspend policy is changing.
+    Changing,
     /// The gateway has no incarnation that takes calls.
     NotServing,
     /// The call's units could not be recorded; the error where it is new.
@@ -127,6 +131,13 @@ pub(crate) enum Changed {
         /// Sum of its open holds.
         amount: Money,
     },
+    /// What is drawn of a grant now.
+    Drawn {
+        /// The incarnation.
+        life: Life,
+        /// What a node has to know.
+        draw: ReportedDraw,
+    },
 }
 
 // === impl WalletEntry ===
@@ -148,18 +159,23 @@ impl WalletEntry {
         Self { id, used_s: AtomicU32::new(0), cell: Mutex::new(cell), books }
     }
 
-    /// Sets aside the price of one unit.
+    /// Sets aside the price of one call, which takes `units_max` at most.
     pub(crate) fn hold(
         self: Arc<Self>,
         tariff: &Arc<Tariff>,
+        units_max: Units,
         now: Duration,
     ) -> Result<WalletHold, NoHold> {
         self.touch(now);
         let life = self.books.lives.begin_call().ok_or(NoHold::NotServing)?;
         let (answer, is_newly_changed) = {
             let mut cell = self.cell.lock();
-            let answer = self.held(&mut cell, tariff, life, now);
-            let is_newly_changed = answer.is_ok() && cell.change();
+            let answer = self.held(&mut cell, tariff, life, units_max, now);
+            let is_newly_changed = match &answer {
+                Ok(_) => cell.change(),
+                Err(NoHold::Ungranted) => cell.report_now(),
+                Err(_) => false,
+            };
             (answer, is_newly_changed)
         };
         if is_newly_changed {
@@ -179,26 +195,29 @@ impl WalletEntry {
         cell: &mut Cell,
         tariff: &Arc<Tariff>,
         life: &OwnLife,
+        units_max: Units,
         now: Duration,
     ) -> Result<Hold, NoHold> {
         if cell.is_blocked || cell.is_evicted {
             return Err(NoHold::Unknown);
         }
         let limit = self.books.staleness_limit;
-        let mut answer = cell.wallet.hold(tariff, life.life, now, limit);
+        let mut answer = cell.wallet.hold(tariff, life.life, units_max, now, limit);
         if answer == Err(HoldError::Unopened) {
             let slot = life
                 .file
                 .allocate(&tariff.meter(self.id))
                 .map_err(|error| NoHold::Unmetered(Some(error)))?;
             cell.wallet.open(tariff, life.life, slot);
-            answer = cell.wallet.hold(tariff, life.life, now, limit);
+            answer = cell.wallet.hold(tariff, life.life, units_max, now, limit);
         }
         answer.map_err(|error| match error {
             HoldError::Unknown if cell.is_absent => NoHold::Absent,
             HoldError::TooOld if cell.feed == Feed::Live => NoHold::Stale,
             HoldError::Unknown | HoldError::TooOld => NoHold::Unknown,
             HoldError::TooSmall { .. } => NoHold::TooSmall,
+            HoldError::Ungranted { .. } => NoHold::Ungranted,
+            HoldError::Changing => NoHold::Changing,
             HoldError::Unopened | HoldError::Full => NoHold::Unmetered(None),
         })
     }
@@ -240,11 +259,7 @@ impl WalletEntry {
 
     /// Reports the wallet at the next tick, whether it changed or not, and whatever is left in it.
     pub(crate) fn report_now(&self) {
-        let is_newly_due = {
-            let mut cell = self.cell.lock();
-            cell.is_changed = true;
-            !std::mem::replace(&mut cell.is_due, true)
-        };
+        let is_newly_due = self.cell.lock().report_now();
         if is_newly_due {
             self.books.change(self.id);
         }
@@ -298,7 +313,32 @@ impl WalletEntry {
                 take(Changed::Held { life: register.life, amount });
             }
         }
+        for (life, draw) in cell.wallet.draws(self.id) {
+            take(Changed::Drawn { life, draw });
+        }
         cell.wallet.available()
+    }
+
+    /// Admits nothing from now on under a mode before this one.
+    pub(crate) fn require_mode(&self, counter: u64) {
+        self.cell.lock().wallet.require_mode(counter);
+    }
+
+    /// What is drawn of grants, where no call of an older mode is open and everything that was
+    /// counted is durable; `None` where that is not so yet.
+    pub(crate) fn acknowledged_draws(&self) -> Option<Vec<(Life, ReportedDraw)>> {
+        let cell = self.cell.lock();
+        let is_durable =
+            |own: OwnRegister| self.books.lives.get(own.life).file.is_acknowledged(own.slot);
+        let is_settled = cell.wallet.open_prepaid() == 0
+            && !cell.is_blocked
+            && cell.wallet.registers().all(|(_, register)| is_durable(register));
+        is_settled.then(|| cell.wallet.draws(self.id))
+    }
+
+    /// Whether calls wait for a grant.
+    pub(crate) fn wants(&self) -> bool {
+        self.cell.lock().wallet.wants()
     }
 
     /// Merges a snapshot; see [`Wallet::snapshot`].
@@ -310,11 +350,19 @@ impl WalletEntry {
     ) -> Result<Merged, RatingError> {
         let mut cell = self.cell.lock();
         let before = cell.wallet.available();
+        let stamps = |wallet: &Wallet| -> Vec<_> {
+            wallet.draws(self.id).iter().map(|(_, draw)| draw.stamp).collect()
+        };
+        let stamps_before = stamps(&cell.wallet);
         let tariffs = |meter: &Meter| self.books.tariffs.of_meter(meter);
         let taken = cell.wallet.snapshot(snapshot, as_of, own, &tariffs)?;
         cell.is_absent = false;
         if taken != Taken::Ignored && as_of.is_some() {
             cell.heard();
+        }
+        // A ceiling is echoed at once: a recall counts from then on.
+        if stamps(&cell.wallet) != stamps_before && cell.report_now() {
+            self.books.change(self.id);
         }
         Ok(Merged { taken, before, after: cell.wallet.available() })
     }
@@ -411,6 +459,7 @@ impl WalletEntry {
         let cell = self.cell.lock();
         let mut registers = cell.wallet.registers();
         cell.wallet.open_holds() == 0
+            && !cell.wallet.has_headroom()
             && !cell.is_changed
             && registers.all(|(_, register)| {
                 self.books.lives.get(register.life).file.is_acknowledged(register.slot)
@@ -448,6 +497,12 @@ impl WalletEntry {
 // === impl Cell ===
 
 impl Cell {
+    /// Notes that there is something to report at the next tick; `true` where it must be queued.
+    fn report_now(&mut self) -> bool {
+        self.is_changed = true;
+        !std::mem::replace(&mut self.is_due, true)
+    }
+
     /// Notes a change; `true` where it must be queued.
     fn change(&mut self) -> bool {
         let is_first = !std::mem::replace(&mut self.is_changed, true);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tollgate_metering::account::Overspend;
 use tollgate_metering::booking::{self, BookingError};
 use tollgate_metering::node::WRITE_AGE_MAX;
 use tollgate_metering::time::Period;
@@ -111,7 +112,9 @@ impl Book {
         Ok(())
     }
 
-    /// Moves the floor that calls may take the balance to; true where it moved.
+    /// Moves the floor that calls may take the balance to; true where it moved. A lower limit is a
+    /// debit, which a strict wallet refuses where gateways may spend the money, unless it is
+    /// forced.
     ///
     /// # Errors
     /// [`BookError::Refused`]; as [`Book::fold_dead`].
@@ -119,9 +122,43 @@ impl Book {
         &self,
         wallet: WalletId,
         limit: Money,
+        is_forced: bool,
     ) -> Result<bool, BookError> {
-        let plan = |read: &WalletRead, _: &_| booking::overdraft_limit(&read.account, limit);
+        let plan = |read: &WalletRead, rates: &_| {
+            let (account, registers) = (&read.account, &read.registers);
+            booking::overdraft_limit(account, registers, rates, limit, is_forced)
+        };
         self.change(wallet, &plan).await
+    }
+
+    /// Begins to change what the wallet does when its balance may be stale; true where it was
+    /// another. The change is in force once every gateway has acknowledged it.
+    ///
+    /// # Errors
+    /// [`BookError::Refused`]; as [`Book::fold_dead`].
+    pub async fn set_overspend(
+        &self,
+        wallet: WalletId,
+        policy: Overspend,
+    ) -> Result<bool, BookError> {
+        let plan = |read: &WalletRead, _: &_| booking::overspend(&read.account, policy);
+        self.change(wallet, &plan).await
+    }
+
+    /// Retires an incarnation on one wallet: what it has counted so far counts, the rest is
+    /// suspense, and its grant is free. Returns how many changes that took.
+    ///
+    /// # Errors
+    /// As [`Book::fold_dead`].
+    pub async fn retire(
+        &self,
+        wallet: WalletId,
+        incarnation: Incarnation,
+    ) -> Result<usize, BookError> {
+        let plan = |read: &WalletRead, _: &_| {
+            Ok(booking::retire(&read.account, &read.registers, incarnation))
+        };
+        self.change_all(wallet, &plan).await
     }
 
     /// Seals the wallet of a deleted developer; true where it was open.

@@ -1,7 +1,7 @@
 //! Accounts as rows of their developer's partition, and changes as conditional batches.
 
 use scylla::value::{CqlDecimal, CqlTimestamp};
-use tollgate_metering::account::{Ceiling, Cell, MeterTotals};
+use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Stamp};
 use tollgate_metering::{
     Account, Change, DeveloperId, Incarnation, Meter, SuspenseKey, SuspenseReason, WalletId,
 };
@@ -44,6 +44,7 @@ pub(super) struct AccountRow {
     owner_node: Option<Uuid>,
     retirements: Option<i64>,
     is_sealed: Option<bool>,
+    is_mode_changing: Option<bool>,
     product: Option<Uuid>,
     plan: Option<Uuid>,
     billing: Option<i8>,
@@ -58,6 +59,8 @@ pub(super) struct AccountRow {
     cut: Option<CqlDecimal>,
     grant_counter: Option<i64>,
     draw: Option<CqlDecimal>,
+    most: Option<CqlDecimal>,
+    is_retired: Option<bool>,
     suspense_reason: Option<String>,
     units: Option<CqlDecimal>,
 }
@@ -111,6 +114,9 @@ struct CeilingValues {
     owner_epoch: i64,
     grant_counter: i64,
     draw: CqlDecimal,
+    most: CqlDecimal,
+    settled: CqlDecimal,
+    is_retired: bool,
 }
 
 #[derive(Debug, scylla::SerializeRow)]
@@ -275,10 +281,13 @@ impl RowOwner {
             key: self.key(keys::incarnation(incarnation)),
             born: timestamp(incarnation.born),
             incarnation: incarnation.id,
-            mode: bigint(WHAT, ceiling.mode)?,
-            owner_epoch: bigint(WHAT, ceiling.epoch)?,
-            grant_counter: bigint(WHAT, ceiling.counter)?,
+            mode: bigint(WHAT, ceiling.stamp.mode)?,
+            owner_epoch: bigint(WHAT, ceiling.stamp.epoch)?,
+            grant_counter: bigint(WHAT, ceiling.stamp.counter)?,
             draw: money_column(ceiling.draw),
+            most: money_column(ceiling.most),
+            settled: money_column(ceiling.settled),
+            is_retired: ceiling.is_retired,
         })
     }
 }
@@ -311,6 +320,7 @@ impl AccountRow {
             owner_node: self.owner_node,
             retirements: self.retirements,
             is_sealed: self.is_sealed,
+            is_mode_changing: self.is_mode_changing,
         }
     }
 
@@ -338,11 +348,20 @@ impl AccountRow {
                 account.cells.insert((self.meter()?, self.incarnation()?), cell);
             }
             "ceiling" => {
+                let draw = money(WHAT, required(WHAT, "draw", self.draw.as_ref())?)?;
+                let amount = |column: &Option<CqlDecimal>| {
+                    column.as_ref().map(|amount| money(WHAT, amount)).transpose()
+                };
                 let ceiling = Ceiling {
-                    mode: count(WHAT, required(WHAT, "mode", self.mode)?)?,
-                    epoch: count(WHAT, required(WHAT, "owner_epoch", self.owner_epoch)?)?,
-                    counter: count(WHAT, required(WHAT, "grant_counter", self.grant_counter)?)?,
-                    draw: money(WHAT, required(WHAT, "draw", self.draw.as_ref())?)?,
+                    stamp: Stamp {
+                        mode: count(WHAT, required(WHAT, "mode", self.mode)?)?,
+                        epoch: count(WHAT, required(WHAT, "owner_epoch", self.owner_epoch)?)?,
+                        counter: count(WHAT, required(WHAT, "grant_counter", self.grant_counter)?)?,
+                    },
+                    draw,
+                    most: amount(&self.most)?.unwrap_or(draw),
+                    settled: amount(&self.settled)?.unwrap_or_default(),
+                    is_retired: self.is_retired.unwrap_or_default(),
                 };
                 account.ceilings.insert(self.incarnation()?, ceiling);
             }

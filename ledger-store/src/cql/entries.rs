@@ -29,6 +29,7 @@ pub(super) struct EntryRow {
     period: Option<i32>,
     revision: Option<i32>,
     units: Option<CqlDecimal>,
+    is_forced: Option<bool>,
 }
 
 /// A row of the journal as it is written.
@@ -47,6 +48,7 @@ pub(super) struct EntryValues {
     #[scylla(flatten)]
     meter: MeterColumns,
     units: CqlDecimal,
+    is_forced: bool,
 }
 
 /// Names an entry.
@@ -79,6 +81,7 @@ impl EntryRow {
             id: self.key,
             by: self.booked_by.unwrap_or_default(),
             reason: self.reason.unwrap_or_default(),
+            is_forced: self.is_forced.unwrap_or_default(),
         })
     }
 
@@ -118,6 +121,7 @@ impl EntryValues {
                 None => MeterColumns::default(),
             },
             units: units_column(entry.units),
+            is_forced: entry.is_forced,
         })
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct HeaderRow {
     pub(super) owner_node: Option<Uuid>,
     pub(super) retirements: Option<i64>,
     pub(super) is_sealed: Option<bool>,
+    pub(super) is_mode_changing: Option<bool>,
 }
 
 /// The columns of a header as they are written.
@@ -60,6 +61,7 @@ pub(super) struct HeaderValues {
     owner_node: Option<Uuid>,
     retirements: i64,
     is_sealed: bool,
+    is_mode_changing: bool,
 }
 
 /// A header with the version and generation that it replaces.
@@ -123,7 +125,11 @@ impl HeaderRow {
                 self.balance_at_last_credit,
             )?,
             overdraft_limit: need_money("overdraft_limit", self.overdraft_limit)?,
-            mode: Mode { overspend, counter: need_count("mode", self.mode)? },
+            mode: Mode {
+                overspend,
+                counter: need_count("mode", self.mode)?,
+                is_changing: self.is_mode_changing.unwrap_or_default(),
+            },
             owner: Owner {
                 epoch: need_count("owner_epoch", self.owner_epoch)?,
                 node: self.owner_node,
@@ -160,6 +166,7 @@ impl HeaderValues {
             owner_node: header.owner.node,
             retirements: bigint(WHAT, header.retirements)?,
             is_sealed: header.is_sealed,
+            is_mode_changing: header.mode.is_changing,
         })
     }
 

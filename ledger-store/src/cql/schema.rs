@@ -141,7 +141,9 @@ impl Migrations<'_> {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
         let text = lines.collect::<Vec<_>>().join("\n");
         for statement in text.split(';').map(str::trim).filter(|text| !text.is_empty()) {
-            self.run(statement, ()).await?;
+            if !self.has_column(statement).await? {
+                self.run(statement, ()).await?;
+            }
         }
         self.run_if(schema::MIGRATION_DONE, (number,)).await?;
         tracing::info!(keyspace = self.keyspace, number, "schema migrated");
@@ -188,6 +190,14 @@ impl Migrations<'_> {
         Ok(!tables.is_empty())
     }
 
+    /// Whether a statement adds a column that is there: a run before this one died behind it.
+    async fn has_column(&self, statement: &str) -> Result<bool, LedgerError> {
+        let Some((table, column)) = added_column(statement) else { return Ok(false) };
+        let named = (self.keyspace.as_str(), table, column);
+        let found: Vec<(String,)> = self.rows(schema::COLUMN, named).await?;
+        Ok(!found.is_empty())
+    }
+
     async fn done(&self) -> Result<Vec<i32>, LedgerError> {
         let mut statement = self.statement(schema::MIGRATIONS_READ);
         statement.set_consistency(Consistency::LocalSerial);
@@ -229,6 +239,14 @@ impl Migrations<'_> {
     }
 }
 
+/// The table and column of `ALTER TABLE {ks}.TABLE ADD COLUMN TYPE`, which has no `IF NOT EXISTS` on
+/// every cluster.
+fn added_column(statement: &str) -> Option<(&str, &str)> {
+    let rest = statement.strip_prefix("ALTER TABLE {ks}.")?;
+    let (table, rest) = rest.split_once(" ADD ")?;
+    Some((table, rest.split_whitespace().next()?))
+}
+
 fn lacks_conditions_on_tablets(features: &str) -> bool {
     let has = |name: &str| features.split(',').any(|feature| feature.trim() == name);
     has("TABLETS") && !has("LWT_WITH_TABLETS")
@@ -246,6 +264,23 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_column_that_a_migration_adds_is_looked_for_first() {
+        let texts = schema::MIGRATIONS.iter().flat_map(|text| text.split(';'));
+        let altering = texts.filter(|text| text.contains("ALTER TABLE"));
+        let found: Vec<_> = altering
+            .map(|text| {
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+                let text = lines.collect::<Vec<_>>().join("\n");
+                let (table, column) = added_column(text.trim()).unwrap();
+                format!("{table}.{column}")
+            })
+            .collect();
+        let want =
+            ["account.is_mode_changing", "account.most", "account.is_retired", "account.is_forced"];
+        assert_eq!(found, want);
+    }
 
     #[test]
     fn tablets_are_left_only_where_conditions_do_not_work_on_them() {

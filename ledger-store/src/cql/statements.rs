@@ -95,30 +95,31 @@ statements! {
     account_read: Plain = "SELECT developer, kind, scope, version, generation, organization, \
         currency, opened_at, credited, settled, horizon, last_credit_at, balance_at_last_credit, \
         overdraft_limit, overspend, mode, owner_epoch, owner_node, retirements, is_sealed, \
-        product, plan, billing, period, revision, settled_units, closed_charge, checkpoints, born, \
-        incarnation, folded, cut, grant_counter, draw, suspense_reason, units \
+        is_mode_changing, product, plan, billing, period, revision, settled_units, closed_charge, \
+        checkpoints, born, incarnation, folded, cut, grant_counter, draw, most, is_retired, \
+        suspense_reason, units \
         FROM {ks}.account WHERE developer = :developer \
         AND kind IN ('header', 'meter', 'cell', 'ceiling', 'resolved') AND scope = :wallet";
     /// Part of an account must not be read with less than SERIAL: the repair of such a read
     /// would spread part of a batch.
     headers_read: SerialRead = "SELECT developer, scope, version, generation, organization, \
         currency, opened_at, credited, settled, horizon, last_credit_at, balance_at_last_credit, \
-        overdraft_limit, overspend, mode, owner_epoch, owner_node, retirements, is_sealed \
-        FROM {ks}.account WHERE developer = :developer AND kind = 'header'";
+        overdraft_limit, overspend, mode, owner_epoch, owner_node, retirements, is_sealed, \
+        is_mode_changing FROM {ks}.account WHERE developer = :developer AND kind = 'header'";
     header_insert: Conditional = "INSERT INTO {ks}.account (developer, kind, scope, key, version, \
         generation, organization, currency, opened_at, credited, settled, horizon, last_credit_at, \
         balance_at_last_credit, overdraft_limit, overspend, mode, owner_epoch, owner_node, \
-        retirements, is_sealed) VALUES (:developer, 'header', :wallet, :key, :version, \
+        retirements, is_sealed, is_mode_changing) VALUES (:developer, 'header', :wallet, :key, :version, \
         :generation, :organization, :currency, :opened_at, :credited, :settled, :horizon, \
         :last_credit_at, :balance_at_last_credit, :overdraft_limit, :overspend, :mode, \
-        :owner_epoch, :owner_node, :retirements, :is_sealed) IF NOT EXISTS";
+        :owner_epoch, :owner_node, :retirements, :is_sealed, :is_mode_changing) IF NOT EXISTS";
     header_update: Conditional = "UPDATE {ks}.account SET version = :version, \
         generation = :generation, organization = :organization, currency = :currency, \
         opened_at = :opened_at, credited = :credited, settled = :settled, horizon = :horizon, \
         last_credit_at = :last_credit_at, balance_at_last_credit = :balance_at_last_credit, \
         overdraft_limit = :overdraft_limit, overspend = :overspend, mode = :mode, \
         owner_epoch = :owner_epoch, owner_node = :owner_node, retirements = :retirements, \
-        is_sealed = :is_sealed \
+        is_sealed = :is_sealed, is_mode_changing = :is_mode_changing \
         WHERE developer = :developer AND kind = 'header' AND scope = :wallet AND key = :key \
         IF version = :expected_version AND generation = :expected_generation";
     /// Changes nothing: it stands in a batch for the header it was computed from.
@@ -138,8 +139,9 @@ statements! {
     cell_delete: Conditional = "DELETE FROM {ks}.account \
         WHERE developer = :developer AND kind = 'cell' AND scope = :wallet AND key = :key";
     ceiling_write: Conditional = "INSERT INTO {ks}.account (developer, kind, scope, key, born, \
-        incarnation, mode, owner_epoch, grant_counter, draw) VALUES (:developer, 'ceiling', \
-        :wallet, :key, :born, :incarnation, :mode, :owner_epoch, :grant_counter, :draw)";
+        incarnation, mode, owner_epoch, grant_counter, draw, most, settled, is_retired) VALUES \
+        (:developer, 'ceiling', :wallet, :key, :born, :incarnation, :mode, :owner_epoch, \
+        :grant_counter, :draw, :most, :settled, :is_retired)";
     ceiling_delete: Conditional = "DELETE FROM {ks}.account \
         WHERE developer = :developer AND kind = 'ceiling' AND scope = :wallet AND key = :key";
     resolved_write: Conditional = "INSERT INTO {ks}.account (developer, kind, scope, key, product, \
@@ -148,14 +150,16 @@ statements! {
         :revision, :born, :incarnation, :suspense_reason, :units)";
     entry_insert: Conditional = "INSERT INTO {ks}.account (developer, kind, scope, key, wallet, \
         entry_kind, amount, balance_after, booked_at, booked_by, reason, product, plan, billing, \
-        period, revision, units) VALUES (:developer, 'entry', :scope, :key, :wallet, :entry_kind, \
-        :amount, :balance_after, :booked_at, :booked_by, :reason, :product, :plan, :billing, \
-        :period, :revision, :units) IF NOT EXISTS";
+        period, revision, units, is_forced) VALUES (:developer, 'entry', :scope, :key, :wallet, \
+        :entry_kind, :amount, :balance_after, :booked_at, :booked_by, :reason, :product, :plan, \
+        :billing, :period, :revision, :units, :is_forced) IF NOT EXISTS";
     entry_read: SerialRead = "SELECT key, wallet, entry_kind, amount, balance_after, booked_at, \
-        booked_by, reason, product, plan, billing, period, revision, units FROM {ks}.account \
+        booked_by, reason, product, plan, billing, period, revision, units, is_forced \
+        FROM {ks}.account \
         WHERE developer = :developer AND kind = 'entry' AND scope = :scope AND key = :key";
     entry_list: Plain = "SELECT key, wallet, entry_kind, amount, balance_after, booked_at, \
-        booked_by, reason, product, plan, billing, period, revision, units FROM {ks}.account \
+        booked_by, reason, product, plan, billing, period, revision, units, is_forced \
+        FROM {ks}.account \
         WHERE developer = :developer AND kind = 'entry' AND scope = :scope AND key > :key \
         LIMIT :count";
 
@@ -238,13 +242,15 @@ statements! {
 /// The statements that make a keyspace and its tables, sent before anything can be prepared.
 pub(super) mod schema {
     /// The migrations in order; the first has number 1.
-    pub(crate) const MIGRATIONS: [&str; 1] = [include_str!("0001.cql")];
+    pub(crate) const MIGRATIONS: [&str; 2] = [include_str!("0001.cql"), include_str!("0002.cql")];
 
     pub(crate) const LOCAL_DATACENTER: &str = "SELECT data_center FROM system.local";
     pub(crate) const FEATURE_COLUMN: &str = "SELECT column_name FROM system_schema.columns \
         WHERE keyspace_name = 'system' AND table_name = 'local' \
         AND column_name = 'supported_features'";
     pub(crate) const FEATURES: &str = "SELECT supported_features FROM system.local";
+    pub(crate) const COLUMN: &str = "SELECT column_name FROM system_schema.columns \
+        WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
     pub(crate) const TABLE: &str = "SELECT table_name FROM system_schema.tables \
         WHERE keyspace_name = ? AND table_name = 'migration'";
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Mode, Overspend, Owner};
+use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Mode, Overspend, Owner, Stamp};
 use tollgate_metering::{
     Account, Change, DeveloperId, Entry, EntryKind, Header, SuspenseKey, SuspenseReason,
     UnixMillis, WalletId,
@@ -77,10 +77,15 @@ fn read_parts(connection: &Connection, account: &mut Account) -> Result<(), Fail
     let mut found = statement.query([&key])?;
     while let Some(row) = found.next()? {
         let ceiling = Ceiling {
-            mode: rows::count(row, 2, "a ceiling's mode")?,
-            epoch: rows::count(row, 3, "a ceiling's epoch")?,
-            counter: rows::count(row, 4, "a ceiling's counter")?,
+            stamp: Stamp {
+                mode: rows::count(row, 2, "a ceiling's mode")?,
+                epoch: rows::count(row, 3, "a ceiling's epoch")?,
+                counter: rows::count(row, 4, "a ceiling's counter")?,
+            },
             draw: rows::text(row, 5, "a ceiling")?,
+            most: rows::text(row, 6, "a ceiling's most")?,
+            settled: rows::text(row, 7, "a settled draw")?,
+            is_retired: row.get(8)?,
         };
         account.ceilings.insert(rows::incarnation(row, 0)?, ceiling);
     }
@@ -209,7 +214,8 @@ fn put_header(connection: &Connection, header: &Header) -> Result<(), Failure> {
         epoch,
         node,
         retirements,
-        header.is_sealed
+        header.is_sealed,
+        header.mode.is_changing
     ];
     let rest = if is_insert { rest } else { &[] };
     let written = statement.execute(&*[changed, rest].concat())?;
@@ -250,13 +256,14 @@ fn put_parts(connection: &Connection, change: &Change) -> Result<(), Failure> {
             connection.prepare_cached(sql::DELETE_CEILING)?.execute(params![wallet, born, id])?;
             continue;
         };
-        let mode = rows::stored(ceiling.mode, "a ceiling's mode")?;
-        let epoch = rows::stored(ceiling.epoch, "a ceiling's epoch")?;
-        let counter = rows::stored(ceiling.counter, "a ceiling's counter")?;
-        let draw = ceiling.draw.to_string();
-        connection
-            .prepare_cached(sql::PUT_CEILING)?
-            .execute(params![wallet, born, id, mode, epoch, counter, draw])?;
+        let Ceiling { stamp, draw, most, settled, is_retired } = ceiling;
+        let mode = rows::stored(stamp.mode, "a ceiling's mode")?;
+        let epoch = rows::stored(stamp.epoch, "a ceiling's epoch")?;
+        let counter = rows::stored(stamp.counter, "a ceiling's counter")?;
+        let (draw, most, settled) = (draw.to_string(), most.to_string(), settled.to_string());
+        connection.prepare_cached(sql::PUT_CEILING)?.execute(params![
+            wallet, born, id, mode, epoch, counter, draw, most, settled, is_retired
+        ])?;
     }
     for (key, units) in &change.resolved {
         let MeterColumns { product, plan, billing, period, revision } =
@@ -293,6 +300,7 @@ fn insert_entry(
         meter.map(|meter| &meter.period),
         meter.map(|meter| meter.revision),
         entry.units.to_string(),
+        entry.is_forced,
     ])?;
     Ok(())
 }
@@ -355,7 +363,7 @@ fn header(row: &Row<'_>, generation: u32) -> Result<Header, Failure> {
         last_credit_at: row.get::<_, Option<i64>>(9)?.map(UnixMillis),
         balance_at_last_credit: rows::text(row, 10, "balance at last credit")?,
         overdraft_limit: rows::text(row, 11, "overdraft limit")?,
-        mode: Mode { overspend, counter: rows::count(row, 13, "mode")? },
+        mode: Mode { overspend, counter: rows::count(row, 13, "mode")?, is_changing: row.get(18)? },
         owner: Owner {
             epoch: rows::count(row, 14, "owner's epoch")?,
             node: rows::optional_text::<Uuid>(row, 15, "an owner")?,
@@ -380,5 +388,6 @@ fn entry_of(row: &Row<'_>) -> Result<Entry, Failure> {
         reason: row.get(7)?,
         meter: has_meter.then(|| rows::meter(row, 8, wallet)).transpose()?,
         units: rows::text(row, 13, "units")?,
+        is_forced: row.get(14)?,
     })
 }

@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x544f_4c4c;
 
 /// Steps of the schema; step n takes `user_version` n − 1 to n. Steps only add: a file of any
 /// older version opens, and no step is ever edited once released.
-pub(super) const MIGRATIONS: &[&str] = &[MIGRATION_1];
+pub(super) const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2];
 
 const MIGRATION_1: &str = "
 CREATE TABLE meta (
@@ -192,6 +192,16 @@ CREATE TABLE document_change (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Strict wallets.
+const MIGRATION_2: &str = "
+ALTER TABLE wallet ADD COLUMN is_mode_changing INTEGER NOT NULL DEFAULT 0
+    CHECK (is_mode_changing IN (0, 1));
+ALTER TABLE ceiling ADD COLUMN most TEXT NOT NULL DEFAULT '0';
+ALTER TABLE ceiling ADD COLUMN settled TEXT NOT NULL DEFAULT '0';
+ALTER TABLE ceiling ADD COLUMN is_retired INTEGER NOT NULL DEFAULT 0 CHECK (is_retired IN (0, 1));
+ALTER TABLE entry ADD COLUMN is_forced INTEGER NOT NULL DEFAULT 0 CHECK (is_forced IN (0, 1));
+";
+
 pub(super) const META: &str = "SELECT value FROM meta WHERE name = ?1";
 pub(super) const RAISE_META: &str = "UPDATE meta SET value = max(value, ?2) WHERE name = ?1";
 pub(super) const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
@@ -199,12 +209,12 @@ pub(super) const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
 pub(super) const WALLET: &str = "
 SELECT wallet, version, organization, developer, currency, opened_at_ms, credited, settled,
        horizon_ms, last_credit_at_ms, balance_at_last_credit, overdraft_limit, overspend,
-       mode_counter, owner_epoch, owner_node, retirements, is_sealed
+       mode_counter, owner_epoch, owner_node, retirements, is_sealed, is_mode_changing
 FROM wallet WHERE wallet = ?1";
 pub(super) const WALLETS_OF: &str = "
 SELECT wallet, version, organization, developer, currency, opened_at_ms, credited, settled,
        horizon_ms, last_credit_at_ms, balance_at_last_credit, overdraft_limit, overspend,
-       mode_counter, owner_epoch, owner_node, retirements, is_sealed
+       mode_counter, owner_epoch, owner_node, retirements, is_sealed, is_mode_changing
 FROM wallet WHERE developer = ?1 ORDER BY currency";
 pub(super) const WALLETS: &str =
     "SELECT wallet FROM wallet WHERE wallet > ?1 ORDER BY wallet LIMIT ?2";
@@ -215,12 +225,13 @@ SELECT EXISTS (
 pub(super) const INSERT_WALLET: &str = "
 INSERT INTO wallet (wallet, version, credited, settled, horizon_ms, last_credit_at_ms,
     balance_at_last_credit, overdraft_limit, overspend, mode_counter, owner_epoch, owner_node,
-    retirements, is_sealed, organization, developer, currency, opened_at_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    retirements, is_sealed, is_mode_changing, organization, developer, currency, opened_at_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 pub(super) const UPDATE_WALLET: &str = "
 UPDATE wallet SET version = ?2, credited = ?3, settled = ?4, horizon_ms = ?5,
     last_credit_at_ms = ?6, balance_at_last_credit = ?7, overdraft_limit = ?8, overspend = ?9,
-    mode_counter = ?10, owner_epoch = ?11, owner_node = ?12, retirements = ?13, is_sealed = ?14
+    mode_counter = ?10, owner_epoch = ?11, owner_node = ?12, retirements = ?13, is_sealed = ?14,
+    is_mode_changing = ?15
 WHERE wallet = ?1 AND version = ?2 - 1";
 
 pub(super) const METERS: &str = "
@@ -238,10 +249,12 @@ INSERT OR REPLACE INTO cell (wallet, product, plan, billing, period, revision, b
     incarnation, folded_nanos, cut_nanos)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 pub(super) const CEILINGS: &str = "
-SELECT born_ms, incarnation, mode, epoch, counter, draw FROM ceiling WHERE wallet = ?1";
+SELECT born_ms, incarnation, mode, epoch, counter, draw, most, settled, is_retired
+FROM ceiling WHERE wallet = ?1";
 pub(super) const PUT_CEILING: &str = "
-INSERT OR REPLACE INTO ceiling (wallet, born_ms, incarnation, mode, epoch, counter, draw)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+INSERT OR REPLACE INTO ceiling (wallet, born_ms, incarnation, mode, epoch, counter, draw, most,
+    settled, is_retired)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 pub(super) const DELETE_CEILING: &str =
     "DELETE FROM ceiling WHERE wallet = ?1 AND born_ms = ?2 AND incarnation = ?3";
 pub(super) const RESOLVED: &str = "
@@ -256,15 +269,15 @@ pub(super) const ENTRY_IS_THERE: &str =
     "SELECT EXISTS (SELECT 1 FROM entry WHERE developer = ?1 AND id = ?2)";
 pub(super) const INSERT_ENTRY: &str = "
 INSERT INTO entry (developer, id, wallet, kind, amount, balance_after, at_ms, by, reason,
-    product, plan, billing, period, revision, units)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    product, plan, billing, period, revision, units, is_forced)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 pub(super) const ENTRY: &str = "
 SELECT id, wallet, kind, amount, balance_after, at_ms, by, reason, product, plan, billing, period,
-       revision, units
+       revision, units, is_forced
 FROM entry WHERE developer = ?1 AND id = ?2";
 pub(super) const ENTRIES: &str = "
 SELECT id, wallet, kind, amount, balance_after, at_ms, by, reason, product, plan, billing, period,
-       revision, units
+       revision, units, is_forced
 FROM entry WHERE developer = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 pub(super) const REGISTERS: &str = "

@@ -135,6 +135,7 @@ fn header_row(header: &Header) -> Value {
         "overdraft_limit": header.overdraft_limit.to_string(),
         "overspend": overspend,
         "mode_counter": header.mode.counter,
+        "is_mode_changing": header.mode.is_changing,
         "owner_epoch": header.owner.epoch,
         "owner_node": header.owner.node.map(|node| node.to_string()),
         "retirements": header.retirements,
@@ -167,10 +168,13 @@ fn account_rows(account: &Account) -> impl Iterator<Item = Value> {
             "row": "ceiling",
             "wallet": wallet.to_string(),
             "incarnation": incarnation_value(*incarnation),
-            "mode": ceiling.mode,
-            "epoch": ceiling.epoch,
-            "counter": ceiling.counter,
+            "mode": ceiling.stamp.mode,
+            "epoch": ceiling.stamp.epoch,
+            "counter": ceiling.stamp.counter,
             "draw": ceiling.draw.to_string(),
+            "most": ceiling.most.to_string(),
+            "settled": ceiling.settled.to_string(),
+            "is_retired": ceiling.is_retired,
         })
     });
     let resolved = account.resolved.iter().map(|(key, units)| {
@@ -232,6 +236,7 @@ fn entry_row(entry: &Entry) -> Value {
         "reason": entry.reason,
         "meter": entry.meter.as_ref().map(meter_value),
         "units": entry.units.to_string(),
+        "is_forced": entry.is_forced,
     })
 }
 

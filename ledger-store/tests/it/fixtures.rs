@@ -107,7 +107,7 @@ pub(crate) async fn report(ledger: &dyn Ledger, writes: &[RegisterWrite]) {
 /// Who, when and why of an entry with this id.
 pub(crate) fn booking(id: &str) -> Booking {
     let (by, reason) = ("test".to_owned(), "because".to_owned());
-    Booking { id: id.to_owned(), at: NOON, by, reason }
+    Booking { id: id.to_owned(), at: NOON, by, reason, is_forced: false }
 }
 
 /// Prices by revision, the same for every plan.

@@ -63,6 +63,7 @@ pub(crate) async fn credit(
             at: api.clock.now(),
             by: by.name,
             reason: input.reason.unwrap_or_default(),
+            is_forced: false,
         },
     };
     booking::credit(&api, &organization, &asked).await?;
@@ -95,6 +96,7 @@ pub(crate) async fn adjust(
             at: api.clock.now(),
             by: by.name,
             reason: input.reason.unwrap_or_default(),
+            is_forced: false,
         },
     };
     booking::adjust(&api, cap, &asked).await?;

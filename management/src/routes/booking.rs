@@ -88,6 +88,7 @@ pub(super) async fn setup_fee(
             at: api.clock.now(),
             by: by.name.clone(),
             reason: format!("setup fee of {}", bought.product_name),
+            is_forced: false,
         },
     };
     let fee = api.book.covered_fee(asked.wallet(), &asked.booking, amount);
@@ -190,6 +191,8 @@ impl Asked<'_> {
             | BookingError::Unfolded { .. }
             | BookingError::Unclosed { .. }
             | BookingError::Suspense { .. }
+            | BookingError::Reserved { .. }
+            | BookingError::ModeChanging
             | BookingError::Checkpoints(_)
             | BookingError::Rating(_)) => ApiError::Booking(other),
         }

@@ -115,6 +115,7 @@ pub(super) fn move_charges(
             at,
             by: by.to_owned(),
             reason: String::new(),
+            is_forced: false,
         };
         let mut booked = entry(account, &booking, kind, more, Money::ZERO)?;
         booked.meter = Some(meter);
@@ -144,6 +145,9 @@ pub fn raise_horizon(
     }
     let mut change = account.change();
     change.header.horizon = horizon;
+    // Nothing of them counts any more, so nothing is reserved for them; the fence has cut them long ago.
+    let behind = account.ceilings.keys().filter(|each| !change.header.counts_incarnation(**each));
+    change.ceilings = behind.map(|incarnation| (*incarnation, None)).collect();
     for ((meter, incarnation), register) in registers {
         let units = account.unfolded(meter, *incarnation, *register);
         if !change.header.counts_incarnation(*incarnation) && !units.is_zero() {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::closing::move_charges;
-use super::{Booking, BookingError, balance_after, entry};
+use super::{Booking, BookingError, balance_after, entry, takes_reserved};
 use crate::account::{Account, Change, EntryKind, SuspenseKey, SuspenseReason};
 use crate::meter::{Meter, Registers};
 use crate::money::Money;
@@ -94,7 +94,13 @@ pub fn resolve_suspense(
         }
     }
     let balance = balance_after(account, &change, registers, rates)?;
-    change.entries.iter_mut().for_each(|entry| entry.balance_after = balance);
+    let is_forced = resolution == Resolution::Charge && {
+        let limit = account.header.overdraft_limit;
+        takes_reserved(account, balance, limit, booking.is_forced)?
+    };
+    for entry in &mut change.entries {
+        (entry.balance_after, entry.is_forced) = (balance, is_forced);
+    }
     Ok(change)
 }
 

@@ -57,7 +57,7 @@ fn rates() -> RateBook {
 
 fn booking(id: &str) -> Booking {
     let (by, reason) = ("test".to_owned(), "because".to_owned());
-    Booking { id: id.to_owned(), at: NOON, by, reason }
+    Booking { id: id.to_owned(), at: NOON, by, reason, is_forced: false }
 }
 
 fn opened() -> Account {
@@ -143,9 +143,12 @@ fn what_cannot_be_booked_is_refused() {
     assert_eq!(adjust(&account, zero, none_cap), Err(BookingError::Zero));
     assert_eq!(adjust(&sealed, minus, none_cap), Err(BookingError::Sealed));
     assert_eq!(adjust(&account, Money::MIN, none_cap), Err(MoneyError::OutOfRange.into()));
-    assert_eq!(overdraft_limit(&account, minus), Err(BookingError::NegativeLimit(minus)));
-    assert_eq!(overdraft_limit(&sealed, one), Err(BookingError::Sealed));
-    assert_eq!(overdraft_limit(&account, zero), Ok(None));
+    let limit = |account: &Account, limit| {
+        overdraft_limit(account, &Registers::new(), &RateBook::default(), limit, false)
+    };
+    assert_eq!(limit(&account, minus), Err(BookingError::NegativeLimit(minus)));
+    assert_eq!(limit(&sealed, one), Err(BookingError::Sealed));
+    assert_eq!(limit(&account, zero), Ok(None));
     assert_eq!(open(&account), Err(BookingError::IsOpen));
     let long = Booking { id: "x".repeat(201), ..b.clone() };
     let refused = super::credit(&account, &none, &rates, &long, one).unwrap_err();

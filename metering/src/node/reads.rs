@@ -10,7 +10,7 @@ use crate::account::{Account, SuspenseReason};
 use crate::id::Incarnation;
 use crate::meter::{Meter, Registers};
 use crate::money::Money;
-use crate::protocol::ReportedRegister;
+use crate::protocol::{ReportedDraw, ReportedRegister};
 use crate::time::UnixMillis;
 use crate::units::Units;
 
@@ -39,6 +39,7 @@ pub struct ReadHold {
 pub struct ReadMark {
     began: Duration,
     answers: Vec<(StreamId, i64)>,
+    draws: Vec<(Incarnation, i64, ReportedDraw)>,
 }
 
 /// Why a read was not used.
@@ -71,7 +72,7 @@ impl NodeWallet {
             let seq = if is_settled { latest(*stream).seq } else { 0 };
             (*stream, seq.max(subscriber.settled_seq))
         });
-        ReadMark { began: now, answers: answers.collect() }
+        ReadMark { began: now, answers: answers.collect(), draws: self.durable_draws() }
     }
 
     /// Merges a read that began at `mark`; `None`: there is no such wallet.
@@ -104,7 +105,9 @@ impl NodeWallet {
         self.merge_registers(&read.registers, now);
         self.merge_holds(&read.holds, wall);
         self.drop_rows_before_horizon();
+        self.suspend_cut();
         self.judge_suspense();
+        self.read_draws(&mark.draws, now);
         for (stream, seq) in &mark.answers {
             if let Some(subscriber) = self.subscribers.get_mut(stream) {
                 subscriber.answered = subscriber.answered.max(*seq);
@@ -178,6 +181,17 @@ impl NodeWallet {
         }
         self.holds.retain(|incarnation, _| !is_late(*incarnation));
         self.usage.retain(|(_, incarnation), _| !is_late(*incarnation));
+    }
+
+    /// What a retired incarnation counted beyond its cut waits for a person.
+    fn suspend_cut(&mut self) {
+        let Some(account) = &self.account else { return };
+        let is_cut = |key: &(Meter, Incarnation)| account.cut(&key.0, key.1).is_some();
+        let cut: Vec<(Meter, Incarnation)> =
+            self.registers.keys().filter(|key| is_cut(key)).copied().collect();
+        for (meter, incarnation) in cut {
+            self.suspend_beyond_cut(meter, incarnation);
+        }
     }
 
     /// Stops writing a register that is too old for it; what the ledger lacks goes to suspense.

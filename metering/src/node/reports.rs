@@ -58,15 +58,18 @@ impl NodeWallet {
             };
             let reason = SuspenseReason::Multiplier;
             is_unsettled |= self.suspend(part.incarnation, reported, reason, reported.excess);
+            is_unsettled |= self.suspend_beyond_cut(reported.meter, part.incarnation);
         }
         if is_unsettled {
             self.unsettled.entry(stream).or_default().wait(arrival);
         }
-        if let Some(amount) = part.held
-            && !part.is_fenced
-        {
+        if part.is_fenced {
+            return;
+        }
+        if let Some(amount) = part.held {
             self.hold(part.incarnation, amount, part.seq, now);
         }
+        self.note_draw(stream, arrival, part);
     }
 
     /// The incarnation has ended: none of its calls is open.
@@ -130,6 +133,18 @@ impl NodeWallet {
         waiting.units = waiting.units.max(units);
         waiting.is_counted = is_judged && waiting.units <= counted;
         waiting.is_unsettled()
+    }
+
+    /// Puts what a retired incarnation counted beyond its cut aside for a person; whether the
+    /// ledger's suspense does not hold it yet.
+    pub(super) fn suspend_beyond_cut(&mut self, meter: Meter, incarnation: Incarnation) -> bool {
+        let cut = self.account.as_ref().and_then(|account| account.cut(&meter, incarnation));
+        let units = self.registers.get(&(meter, incarnation)).copied().unwrap_or_default().units();
+        if cut.is_none_or(|cut| units <= cut) {
+            return false;
+        }
+        let reported = ReportedRegister { meter, units, is_recovered: false, excess: Units::ZERO };
+        self.suspend(incarnation, &reported, SuspenseReason::Cut, units)
     }
 
     fn hold(&mut self, incarnation: Incarnation, amount: Money, seq: i64, now: UnixMillis) {

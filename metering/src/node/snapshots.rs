@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::NodeWallet;
 use super::stream::{StreamId, Subscriber};
 use crate::account::Account;
+use crate::id::Incarnation;
 use crate::money::Money;
 use crate::protocol::{Snapshot, SnapshotCeiling, SnapshotMeter};
 use crate::rating::RatingError;
@@ -67,6 +68,24 @@ impl NodeWallet {
         }
     }
 
+    /// Grants of these incarnations, and what of theirs was denied.
+    fn ceilings(&self, account: &Account, own: &[Incarnation]) -> Vec<SnapshotCeiling> {
+        let told = own.iter().filter_map(|incarnation| {
+            let ceiling = account.ceilings.get(incarnation).filter(|row| !row.is_retired);
+            let denied = self.draws.denied.get(incarnation);
+            if ceiling.is_none() && denied.is_none() {
+                return None;
+            }
+            Some(SnapshotCeiling {
+                incarnation: *incarnation,
+                stamp: ceiling.map(|row| row.stamp).unwrap_or_default(),
+                draw: ceiling.map(|row| row.draw).unwrap_or_default(),
+                denied: denied.copied().unwrap_or_default(),
+            })
+        });
+        told.collect()
+    }
+
     fn snapshot(
         &self,
         account: &Account,
@@ -84,7 +103,6 @@ impl NodeWallet {
         });
         let is_told =
             |line: &SnapshotMeter| !line.others.is_zero() || !line.closed_charge.is_zero();
-        let ceilings = account.ceilings.iter().filter(|(incarnation, _)| own.contains(incarnation));
         Ok(Snapshot {
             wallet: self.wallet,
             generation: account.header.generation,
@@ -98,12 +116,7 @@ impl NodeWallet {
             horizon: account.header.horizon,
             meters: meters.filter(is_told).collect(),
             others_held: self.held_except(own, now, hold_life)?,
-            ceilings: ceilings
-                .map(|(incarnation, ceiling)| SnapshotCeiling {
-                    incarnation: *incarnation,
-                    ceiling: *ceiling,
-                })
-                .collect(),
+            ceilings: self.ceilings(account, own),
         })
     }
 }

@@ -315,8 +315,12 @@ impl NodeWallet {
     fn dirty_suspense(&self) -> Vec<DirtySuspense> {
         let dirty = self.suspense.iter().filter(|(_, waiting)| waiting.is_unsettled());
         let row = |(key, waiting): (&SuspenseKey, &Waiting)| {
-            let is_fence = key.reason == SuspenseReason::Fence;
-            let counted = if is_fence { self.counted(key) } else { Units::ZERO };
+            let cut = || self.account.as_ref()?.cut(&key.meter, key.incarnation);
+            let counted = match key.reason {
+                SuspenseReason::Fence => self.counted(key),
+                SuspenseReason::Cut => cut().unwrap_or_default(),
+                SuspenseReason::Multiplier => Units::ZERO,
+            };
             DirtySuspense { key: *key, units: waiting.units, counted }
         };
         dirty.map(row).collect()

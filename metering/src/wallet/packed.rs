@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::grants::Grants;
 use super::whole::{FULL_AT, Held, Known, Tally, Whole};
 use super::{Hold, HoldError, Life, OwnRegister, Settled, Tariff};
 use crate::account::Mode;
@@ -57,10 +58,11 @@ impl Packed {
         let [register] = tally.own.as_slice() else { return None };
         let held = match whole.holds.as_slice() {
             [] => Money::ZERO,
-            [held] if held.life == register.life => held.amount,
+            [held] if held.life == register.life && held.prepaid == held.calls => held.amount,
             _ => return None,
         };
-        if !known.counts(&tally.tariff) || known.mode != Mode::default() {
+        let is_optimistic = known.mode == Mode::default() && whole.mode_floor == 0;
+        if !known.counts(&tally.tariff) || !is_optimistic || whole.grants != Grants::default() {
             return None;
         }
         Some(Packed {
@@ -85,7 +87,8 @@ impl Packed {
 
     /// The same in full.
     pub(super) fn unpack(&self) -> Whole {
-        let held = Held { life: self.life, calls: self.open, amount: wide(self.held) };
+        let (calls, amount) = (self.open, wide(self.held));
+        let held = Held { life: self.life, calls, prepaid: calls, amount };
         Whole {
             known: Some(Known {
                 generation: self.generation,
@@ -106,6 +109,8 @@ impl Packed {
             holds: if self.open == 0 { Vec::new() } else { vec![held] },
             open: self.open,
             available: wide(self.available),
+            mode_floor: 0,
+            grants: Grants::default(),
         }
     }
 

@@ -65,7 +65,8 @@ fn snapshot(base: &str, others: &[(&Arc<Tariff>, &str)]) -> Snapshot {
     }
 }
 
-const ALL: OwnList<'static> = OwnList { number: 1, since: Duration::ZERO, has: &|_| true };
+const ALL: OwnList<'static> =
+    OwnList { number: 1, since: Duration::ZERO, has: &|_| true, life_of: &|_| Some(Life(0)) };
 
 /// Takes a snapshot whose tariffs are `known`.
 fn take(wallet: &mut Wallet, snapshot: &Snapshot, at: u64, known: &[&Arc<Tariff>]) -> Taken {
@@ -80,7 +81,7 @@ fn available(wallet: &Wallet) -> String {
 }
 
 fn hold(wallet: &mut Wallet, tariff: &Arc<Tariff>, at: u64) -> Result<Hold, HoldError> {
-    wallet.hold(tariff, Life(0), Duration::from_secs(at), LIMIT)
+    wallet.hold(tariff, Life(0), Units::ONE, Duration::from_secs(at), LIMIT)
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn a_snapshot_of_an_older_list_or_ledger_is_ignored() {
     wallet.settle(call, Units::ONE);
     // The old incarnation was rotated away and its units are in others' now.
     let has = |life: Life| life == Life(1);
-    let list = OwnList { number: 2, since: Duration::from_secs(7), has: &has };
+    let list = OwnList { number: 2, since: Duration::from_secs(7), has: &has, life_of: &|_| None };
     let tariffs = |_: &Meter| Some(Arc::clone(&cent));
     let others = snapshot("1", &[(&cent, "1")]);
     let at = |seconds| Some(Duration::from_secs(seconds));
@@ -384,11 +385,11 @@ proptest! {
             match step {
                 Step::Hold { tariff } => {
                     let (tariff, life) = (Arc::clone(&ledger.tariffs[tariff]), *own.last().unwrap());
-                    let mut answer = wallet.hold(&tariff, life, now, LIMIT);
+                    let mut answer = wallet.hold(&tariff, life, Units::ONE, now, LIMIT);
                     if answer == Err(HoldError::Unopened) {
                         *slots.borrow_mut() += 1;
                         wallet.open(&tariff, life, *slots.borrow());
-                        answer = wallet.hold(&tariff, life, now, LIMIT);
+                        answer = wallet.hold(&tariff, life, Units::ONE, now, LIMIT);
                     }
                     open.extend(answer.ok());
                 }
@@ -418,7 +419,7 @@ proptest! {
                 Step::Snapshot => {
                     ledger.report(&wallet);
                     let has = |life: Life| own.contains(&life);
-                    let list = OwnList { number, since: Duration::ZERO, has: &has };
+                    let list = OwnList { number, since: Duration::ZERO, has: &has, life_of: &|_| None };
                     let find = |meter: &Meter| {
                         ledger.tariffs.iter().find(|one| one.meter(WALLET) == *meter).cloned()
                     };

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::grants::{Grants, Short};
 use super::{Hold, HoldError, Life, OwnList, OwnRegister, Settled, Taken, Tariff, View, counted};
-use crate::account::Mode;
+use crate::account::{Mode, Overspend};
 use crate::balance::counts_period;
+use crate::id::WalletId;
 use crate::meter::{BillingType, Meter};
 use crate::money::Money;
-use crate::protocol::Snapshot;
+use crate::protocol::{ReportedDraw, Snapshot};
 use crate::rating::RatingError;
 use crate::time::UnixMillis;
 use crate::units::Units;
@@ -33,6 +35,10 @@ pub(super) struct Whole {
     pub(super) open: u32,
     /// Kept current where `known` is there.
     pub(super) available: Money,
+    /// Nothing is admitted under a mode before it.
+    pub(super) mode_floor: u64,
+    /// Of a strict wallet.
+    pub(super) grants: Grants,
 }
 
 /// What snapshots said, merged.
@@ -66,6 +72,8 @@ type Counting = Vec<(Arc<Tariff>, Units)>;
 pub(super) struct Held {
     pub(super) life: Life,
     pub(super) calls: u32,
+    /// Of them on prepaid meters.
+    pub(super) prepaid: u32,
     pub(super) amount: Money,
 }
 
@@ -83,12 +91,18 @@ impl Whole {
         &mut self,
         tariff: &Arc<Tariff>,
         life: Life,
+        units_max: Units,
         now: Duration,
         staleness_limit: Duration,
     ) -> Result<Hold, HoldError> {
+        let is_strict = match tariff.billing {
+            BillingType::Postpaid => false,
+            BillingType::Prepaid => self.is_strict(now, staleness_limit)?,
+        };
         let amount = match tariff.billing {
             BillingType::Postpaid => Money::ZERO,
-            BillingType::Prepaid => self.affordable(tariff, now, staleness_limit)?,
+            BillingType::Prepaid if is_strict => self.most(tariff, units_max)?,
+            BillingType::Prepaid => self.affordable(tariff)?,
         };
         let register = self
             .tallies
@@ -100,17 +114,22 @@ impl Whole {
             return Err(HoldError::Full);
         }
         let slot = register.slot;
+        if is_strict {
+            // After the register was found: a grant is asked for when the spend file names the wallet.
+            self.draw(life, amount)?;
+        }
         let available = self.available.minus(amount).map_err(|_| HoldError::Full)?;
         let place = match self.holds.iter().position(|held| held.life == life) {
             Some(place) => place,
             None => {
-                self.holds.push(Held { life, calls: 0, amount: Money::ZERO });
+                self.holds.push(Held { life, calls: 0, prepaid: 0, amount: Money::ZERO });
                 self.holds.len() - 1
             }
         };
         let held = &mut self.holds[place];
         held.amount = held.amount.plus(amount).map_err(|_| HoldError::Full)?;
         held.calls += 1;
+        held.prepaid += u32::from(tariff.billing == BillingType::Prepaid);
         self.open += 1;
         self.available = available;
         Ok(Hold { amount, life, slot })
@@ -129,7 +148,10 @@ impl Whole {
             .expect("it was found in this tally above");
         let settled = counted(register.nanos, units);
         register.nanos = settled.nanos;
-        self.end(hold);
+        self.end(hold, tariff.billing);
+        if tariff.billing == BillingType::Prepaid {
+            self.grants.settle(hold.life, hold.amount);
+        }
         if self.known.as_ref().is_none_or(|known| !known.counts(&tariff)) {
             return settled;
         }
@@ -148,7 +170,10 @@ impl Whole {
     }
 
     pub(super) fn release(&mut self, hold: &Hold) {
-        self.end(hold);
+        let tally =
+            self.tallies.iter().find(|tally| tally.register(hold.life, hold.slot).is_some());
+        let billing = tally.map_or(BillingType::Prepaid, |tally| tally.tariff.billing);
+        self.end(hold, billing);
     }
 
     pub(super) fn snapshot(
@@ -171,6 +196,10 @@ impl Whole {
                 Known::of(snapshot, worth, as_of)
             }
         };
+        let is_ever_strict = snapshot.mode.counter > 0 || self.grants.mode() > 0;
+        if is_ever_strict && self.grants.hear(snapshot.generation, snapshot.mode.counter) {
+            self.mode_floor = 0;
+        }
         self.merge_units(snapshot.retirements.cmp(&before.retirements), &counting);
         let (known, taken) = before.merged(snapshot, worth, as_of);
         let holds = &self.holds;
@@ -182,6 +211,11 @@ impl Whole {
         self.tallies.retain(|tally| {
             !tally.own.is_empty() || (!tally.others.is_zero() && known.is_inside(&tally.tariff))
         });
+        if self.mode_floor <= known.mode.counter && snapshot.mode == known.mode {
+            self.grants.take(known.mode.counter, &snapshot.ceilings, own.life_of);
+        }
+        self.grants.retain(&|life| (own.has)(life) || holds.iter().any(|held| held.life == life));
+        self.mode_floor = self.mode_floor.max(known.mode.counter);
         self.known = Some(known);
         self.available = self.computed().inspect_err(|_| self.available = Money::MIN)?;
         Ok(taken)
@@ -212,6 +246,35 @@ impl Whole {
         self.holds.iter().find(|held| held.life == life).map_or(Money::ZERO, |held| held.amount)
     }
 
+    pub(super) fn open_prepaid(&self) -> u32 {
+        self.holds.iter().map(|held| held.prepaid).sum()
+    }
+
+    pub(super) fn draws(&self, wallet: WalletId) -> Vec<(Life, ReportedDraw)> {
+        let draw = |grant: super::grants::Grant| {
+            let drawn = ReportedDraw {
+                wallet,
+                mode: self.grants.mode(),
+                settled: grant.settled,
+                held: self.held_by(grant.life),
+                stamp: grant.stamp,
+                limit: grant.limit,
+                wanted: self.grants.wanted(grant.life),
+            };
+            (grant.life, drawn)
+        };
+        self.grants.all().map(draw).collect()
+    }
+
+    pub(super) fn wants(&self) -> bool {
+        self.grants.wanting(|life| self.held_by(life)).is_some()
+    }
+
+    pub(super) fn has_headroom(&self) -> bool {
+        let has_left = |life: Life| self.grants.left(life, self.held_by(life)) > Money::ZERO;
+        self.wants() || self.grants.all().any(|grant| has_left(grant.life))
+    }
+
     pub(super) fn as_of(&self) -> Option<Duration> {
         self.known.as_ref()?.as_of
     }
@@ -224,11 +287,21 @@ impl Whole {
         Some(View {
             balance: above_floor.plus(known.floor).ok()?,
             held,
-            available: self.available,
+            available: self.next_price_max(),
             version: known.version,
             mode: known.mode,
             as_of: known.as_of,
         })
+    }
+
+    /// What the next call may cost at most: of a strict wallet what the newest grant has left.
+    pub(super) fn next_price_max(&self) -> Money {
+        let mode = self.known.as_ref().map(|known| known.mode.overspend);
+        if mode != Some(Overspend::Strict) {
+            return self.available;
+        }
+        let newest = self.grants.all().map(|grant| grant.life).max();
+        newest.map_or(Money::ZERO, |life| self.grants.left(life, self.held_by(life)))
     }
 
     /// `available` by the formula, from nothing but snapshot, units and holds.
@@ -250,17 +323,39 @@ impl Whole {
         Ok(sum)
     }
 
-    /// The price of one more unit, where the wallet covers it by what is known and young enough.
-    fn affordable(
-        &self,
-        tariff: &Arc<Tariff>,
-        now: Duration,
-        staleness_limit: Duration,
-    ) -> Result<Money, HoldError> {
-        let as_of = self.as_of().ok_or(HoldError::Unknown)?;
+    /// Whether the wallet is strict, where what is known is young enough and in force.
+    fn is_strict(&self, now: Duration, staleness_limit: Duration) -> Result<bool, HoldError> {
+        let known = self.known.as_ref().ok_or(HoldError::Unknown)?;
+        let as_of = known.as_of.ok_or(HoldError::Unknown)?;
         if now.saturating_sub(as_of) > staleness_limit {
             return Err(HoldError::TooOld);
         }
+        if known.mode.is_changing || known.mode.counter < self.mode_floor {
+            return Err(HoldError::Changing);
+        }
+        Ok(known.mode.overspend == Overspend::Strict)
+    }
+
+    /// The most that a call of `units_max` can cost.
+    fn most(&self, tariff: &Arc<Tariff>, units_max: Units) -> Result<Money, HoldError> {
+        let most = self.total(tariff).and_then(|total| Ok(tariff.rates.most(total, units_max)?));
+        most.map_err(|_| HoldError::Full)
+    }
+
+    /// Takes room under the incarnation's ceiling, which the hold then fills.
+    fn draw(&mut self, life: Life, price: Money) -> Result<(), HoldError> {
+        if price.is_zero() {
+            return Ok(());
+        }
+        let held = self.held_by(life);
+        self.grants.draw(life, held, price).map_err(|short| match short {
+            Short { left, is_denied: true } => HoldError::TooSmall { available: left, price },
+            Short { left, is_denied: false } => HoldError::Ungranted { left, price },
+        })
+    }
+
+    /// The price of one more unit, where the wallet covers it by what is known.
+    fn affordable(&self, tariff: &Arc<Tariff>) -> Result<Money, HoldError> {
         let price = self
             .total(tariff)
             .and_then(|total| tariff.rates.marginal(total, Units::ONE))
@@ -308,7 +403,7 @@ impl Whole {
     }
 
     /// Ends a hold; its amount is available again.
-    fn end(&mut self, hold: &Hold) {
+    fn end(&mut self, hold: &Hold, billing: BillingType) {
         let place = self
             .holds
             .iter()
@@ -317,6 +412,7 @@ impl Whole {
         let held = &mut self.holds[place];
         held.amount = held.amount.minus(hold.amount).expect("a sum is at least its part");
         held.calls -= 1;
+        held.prepaid -= u32::from(billing == BillingType::Prepaid);
         if held.calls == 0 {
             self.holds.swap_remove(place);
         }

@@ -167,6 +167,44 @@ pub struct Report {
     /// The incarnation has ended: no open call, no further unit.
     #[prost(bool, tag = "5")]
     pub is_final: bool,
+    /// What the incarnation has drawn of its grants on strict wallets, and acknowledged modes.
+    #[prost(message, repeated, tag = "6")]
+    pub draws: ::prost::alloc::vec::Vec<Draw>,
+}
+/// When a ceiling was written; a gateway takes only later ones.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stamp {
+    #[prost(uint64, tag = "1")]
+    pub mode: u64,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "3")]
+    pub counter: u64,
+}
+/// What an incarnation has drawn of its grant. It counts once the registers of the same report are
+/// in the ledger and were read again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Draw {
+    #[prost(bytes = "vec", tag = "1")]
+    pub wallet: ::prost::alloc::vec::Vec<u8>,
+    /// Counter of the mode that the incarnation goes by: no call of an older one is open.
+    #[prost(uint64, tag = "2")]
+    pub mode: u64,
+    /// Of calls that have settled in this mode, at hold prices; cumulative.
+    #[prost(message, optional, tag = "3")]
+    pub settled: ::core::option::Option<Money>,
+    /// Of open calls.
+    #[prost(message, optional, tag = "4")]
+    pub held: ::core::option::Option<Money>,
+    /// Of the newest ceiling that it took.
+    #[prost(message, optional, tag = "5")]
+    pub stamp: ::core::option::Option<Stamp>,
+    /// What its draw will not pass until it takes a later ceiling.
+    #[prost(message, optional, tag = "6")]
+    pub limit: ::core::option::Option<Money>,
+    /// Price of a call for which there is no room; zero where none waits.
+    #[prost(message, optional, tag = "7")]
+    pub wanted: ::core::option::Option<Money>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Register {
@@ -205,7 +243,7 @@ pub struct NodeMessage {
     /// The service's time when it sent this.
     #[prost(int64, tag = "1")]
     pub service_time_ms: i64,
-    #[prost(oneof = "node_message::Message", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "node_message::Message", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub message: ::core::option::Option<node_message::Message>,
 }
 /// Nested message and enum types in `NodeMessage`.
@@ -228,6 +266,8 @@ pub mod node_message {
         Forget(super::Forget),
         #[prost(message, tag = "9")]
         LocalView(super::LocalViewQuestion),
+        #[prost(message, tag = "10")]
+        Mode(super::ModeQuestion),
     }
 }
 /// First on a stream.
@@ -282,6 +322,9 @@ pub struct Snapshot {
     /// Prices of plan revisions that this stream has not carried yet.
     #[prost(message, repeated, tag = "15")]
     pub plans: ::prost::alloc::vec::Vec<RatePlanRevision>,
+    /// Not every gateway has acknowledged the mode: nobody admits anything.
+    #[prost(bool, tag = "16")]
+    pub is_mode_changing: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotMeter {
@@ -298,14 +341,13 @@ pub struct SnapshotMeter {
 pub struct Ceiling {
     #[prost(message, optional, tag = "1")]
     pub incarnation: ::core::option::Option<Incarnation>,
-    #[prost(uint64, tag = "2")]
-    pub mode: u64,
-    #[prost(uint64, tag = "3")]
-    pub epoch: u64,
-    #[prost(uint64, tag = "4")]
-    pub counter: u64,
-    #[prost(message, optional, tag = "5")]
+    #[prost(message, optional, tag = "2")]
+    pub stamp: ::core::option::Option<Stamp>,
+    #[prost(message, optional, tag = "3")]
     pub draw: ::core::option::Option<Money>,
+    /// What it wanted where there is not so much; zero: nothing was denied.
+    #[prost(message, optional, tag = "4")]
+    pub denied: ::core::option::Option<Money>,
 }
 /// These wallets were read again and are as the newest snapshot on this stream says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -344,6 +386,16 @@ pub struct Forget {
     /// Everything that this gateway has resolved.
     #[prost(bool, tag = "4")]
     pub everything: bool,
+}
+/// A wallet's mode changes: admit nothing on it under an older one from now on, and report a Draw of
+/// this mode for every incarnation, on this stream, once no call of an older one is open and all that
+/// was counted on the wallet is durable.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModeQuestion {
+    #[prost(bytes = "vec", tag = "1")]
+    pub wallet: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub mode: u64,
 }
 /// An operator asks what this gateway believes of a wallet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -398,6 +450,9 @@ pub enum RefusedReason {
     Unregistered = 3,
     /// The node cannot serve now (its clock or its ledger is away): keep it and report elsewhere.
     NotServing = 4,
+    /// An operator retired it. The report was taken, what it counts beyond its cut waits for a
+    /// person. Start a new incarnation.
+    Retired = 5,
 }
 impl RefusedReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -411,6 +466,7 @@ impl RefusedReason {
             Self::Fenced => "FENCED",
             Self::Unregistered => "UNREGISTERED",
             Self::NotServing => "NOT_SERVING",
+            Self::Retired => "RETIRED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -421,6 +477,7 @@ impl RefusedReason {
             "FENCED" => Some(Self::Fenced),
             "UNREGISTERED" => Some(Self::Unregistered),
             "NOT_SERVING" => Some(Self::NotServing),
+            "RETIRED" => Some(Self::Retired),
             _ => None,
         }
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tollgate_metering::account::{Ceiling, Mode, Overspend};
+use tollgate_metering::account::{Mode, Overspend, Stamp};
 use tollgate_metering::protocol::{
-    OwnIncarnations, Report, ReportedRegister, Snapshot, SnapshotCeiling, SnapshotMeter,
+    OwnIncarnations, Report, ReportedDraw, ReportedRegister, Snapshot, SnapshotCeiling,
+    SnapshotMeter,
 };
 use tollgate_metering::rating::Band;
 use tollgate_metering::{
@@ -29,6 +30,8 @@ fn meter(billing: BillingType) -> Meter {
     }
 }
 
+const STAMP: Stamp = Stamp { mode: 8, epoch: 1, counter: 2 };
+
 fn report() -> Report {
     let registers = [BillingType::Prepaid, BillingType::Postpaid].map(|billing| ReportedRegister {
         meter: meter(billing),
@@ -41,6 +44,15 @@ fn report() -> Report {
         seq: 1_795_305_600_000_001,
         registers: registers.to_vec(),
         holds: vec![(WalletId(Uuid::from_u128(1)), "0.01".parse().unwrap())],
+        draws: vec![ReportedDraw {
+            wallet: WalletId(Uuid::from_u128(1)),
+            mode: 3,
+            settled: "7".parse().unwrap(),
+            held: "0.5".parse().unwrap(),
+            stamp: STAMP,
+            limit: "8".parse().unwrap(),
+            wanted: "0.25".parse().unwrap(),
+        }],
         is_final: true,
     }
 }
@@ -55,7 +67,7 @@ fn snapshot() -> Snapshot {
         answered_seq: 6,
         base: Money::MIN,
         floor: "-0.5".parse().unwrap(),
-        mode: Mode { overspend: Overspend::Strict, counter: 8 },
+        mode: Mode { overspend: Overspend::Strict, counter: 8, is_changing: true },
         horizon: UnixMillis(9),
         meters: vec![SnapshotMeter {
             meter: meter(BillingType::Prepaid),
@@ -65,7 +77,9 @@ fn snapshot() -> Snapshot {
         others_held: Money::ZERO,
         ceilings: vec![SnapshotCeiling {
             incarnation: incarnation(9),
-            ceiling: Ceiling { mode: 8, epoch: 1, counter: 2, draw: "3".parse().unwrap() },
+            stamp: STAMP,
+            draw: "3".parse().unwrap(),
+            denied: "0.75".parse().unwrap(),
         }],
     }
 }

@@ -45,6 +45,7 @@ pub(crate) async fn all(store: &Store, clock: &SystemClock) -> Result<(), SeedEr
         at: clock.now(),
         by: "demo".to_owned(),
         reason: "what the demo begins with".to_owned(),
+        is_forced: false,
     };
     let (currency, amount) = (currency(), money(FIRST_CREDIT));
     let booked = book.credit(ORGANIZATION, developer.id, currency, &booking, amount).await?;

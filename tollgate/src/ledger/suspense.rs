@@ -69,6 +69,7 @@ pub(super) async fn settle(args: &SettleArgs, resolution: Resolution) -> Result<
         at: SystemClock::start().now(),
         by: "tollgate ledger suspense".to_owned(),
         reason: args.reason.clone(),
+        is_forced: false,
     };
     let booked =
         book(&store).resolve_suspense(wallet, &booking, row.key(), None, resolution).await?;

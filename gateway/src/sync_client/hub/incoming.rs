@@ -34,6 +34,7 @@ impl Hub {
             FromNode::Refused(refused) => self.refused(node, &refused),
             FromNode::Forget(forget) => self.forget(&forget),
             FromNode::LocalView(question) => self.local_view(node, &question),
+            FromNode::Mode(question) => self.mode(node, &question),
         };
         if let Err(unreadable) = read {
             let address = self.parts.clients[node].address();
@@ -129,13 +130,16 @@ impl Hub {
 
     fn refused(&mut self, node: usize, refused: &v1::Refused) -> Result<(), WireError> {
         let incarnation = tollgate_proto::incarnation("incarnation", &refused.incarnation)?;
-        let is_fenced = refused.reason() == v1::RefusedReason::Fenced;
         let node_book = &mut self.nodes[node];
         // Suspense is durable up to a report, as registers are; the other reasons are about one.
-        let lost = if is_fenced {
-            node_book.take_up_to(incarnation.id, refused.seq)
-        } else {
-            node_book.take_one(incarnation.id, refused.seq)
+        let lost = match refused.reason() {
+            v1::RefusedReason::Fenced => node_book.take_up_to(incarnation.id, refused.seq),
+            // The report was taken: what became of it is said as of any other.
+            v1::RefusedReason::Retired => Vec::new(),
+            v1::RefusedReason::Ahead
+            | v1::RefusedReason::Unregistered
+            | v1::RefusedReason::NotServing
+            | v1::RefusedReason::Unspecified => node_book.take_one(incarnation.id, refused.seq),
         };
         let address = self.parts.clients[node].address();
         let (seq, reason) = (refused.seq, refused.reason());
@@ -145,6 +149,13 @@ impl Hub {
                 // They are in the ledger, where a person looks after them.
                 self.acknowledge(lost);
                 if self.is_current(incarnation.id) {
+                    self.begin_life(None);
+                }
+            }
+            v1::RefusedReason::Retired => {
+                warn!(address, %incarnation, "an operator retired this incarnation: another takes calls");
+                if self.is_current(incarnation.id) {
+                    self.parts.wallets.books.lives.switch(None);
                     self.begin_life(None);
                 }
             }

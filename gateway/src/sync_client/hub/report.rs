@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_metering::protocol::{Report, ReportedRegister};
+use tollgate_metering::protocol::{Report, ReportedDraw, ReportedRegister};
 use tollgate_metering::wallet::Life;
 use tollgate_metering::{Meter, Money, Units, WalletId};
 use tollgate_proto::report_to_wire;
@@ -24,6 +24,7 @@ pub(super) struct Lines {
     pub(super) registers: Vec<ReportedRegister>,
     pub(super) slots: Vec<(u32, Spend)>,
     pub(super) holds: Vec<(WalletId, Money)>,
+    pub(super) draws: Vec<ReportedDraw>,
     pub(super) wallets: Vec<Arc<WalletEntry>>,
 }
 
@@ -39,6 +40,7 @@ impl Hub {
         }
         self.beat(now);
         self.report_kept(now);
+        self.answer_modes(now);
         if self.drain.is_some() {
             self.end_lives();
         }
@@ -96,7 +98,12 @@ impl Hub {
                 batches.entry((node, life)).or_default().holds.push((entry.id, amount));
                 touched.push(life);
             }
+            Changed::Drawn { life, draw } => {
+                batches.entry((node, life)).or_default().draws.push(draw);
+                touched.push(life);
+            }
         });
+        touched.sort_unstable();
         touched.dedup();
         for life in touched {
             let Some(lines) = batches.get_mut(&(node, life)) else { continue };
@@ -140,9 +147,9 @@ impl Hub {
         now: Duration,
     ) {
         let seq = self.sequence.next(self.parts.clock.unix_us(), now);
-        let Lines { registers, slots, holds, wallets } = lines;
+        let Lines { registers, slots, holds, draws, wallets } = lines;
         let incarnation = file.incarnation();
-        let report = Report { incarnation, seq, registers, holds, is_final };
+        let report = Report { incarnation, seq, registers, holds, draws, is_final };
         let is_sent = self.nodes[node].send(ToNode::Report(report_to_wire(&report)));
         let file = Arc::clone(file);
         let pending = Pending { file, seq, registers: slots, wallets, is_final };
@@ -169,6 +176,6 @@ impl Lines {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.registers.len() + self.holds.len() >= LINES_MAX
+        self.registers.len() + self.holds.len() + self.draws.len() >= LINES_MAX
     }
 }

@@ -6,7 +6,7 @@ use tollgate_ledger_store::RegisterCell::Live;
 use tollgate_ledger_store::ledger::{HoldWrite, Suspense, UsageWrite};
 use tollgate_ledger_store::verify::{Finding, export, inspect};
 use tollgate_ledger_store::{Commit, Ledger};
-use tollgate_metering::account::{Ceiling, Cell, MeterTotals};
+use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Stamp};
 use tollgate_metering::balance::PERIOD_GRACE;
 use tollgate_metering::booking::Resolution;
 use tollgate_metering::{
@@ -185,7 +185,8 @@ pub(crate) async fn everything_is_in_the_export<B: Backend>() {
     let usage = UsageWrite { meter, incarnation: holder, minute, units: units("2.5"), seq: 1_000 };
     ledger.write_usage(&[usage]).await.unwrap();
     let mut change = read(&*ledger, wallet).await.account.change();
-    let ceiling = Ceiling { mode: 0, epoch: 1, counter: 1, draw: money("3") };
+    let stamp = Stamp { mode: 0, epoch: 1, counter: 1 };
+    let ceiling = Ceiling { stamp, draw: money("3"), most: money("3"), ..Ceiling::RETIRED };
     change.ceilings.insert(holder, Some(ceiling));
     change.header.overdraft_limit = money("5");
     assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);

@@ -226,7 +226,7 @@ pub(crate) async fn a_debt_is_paid_by_the_next_credit<B: Backend>() {
     assert!(matches!(up, Err(BookError::Refused(BookingError::AboveLastCredit { .. }))), "{up:?}");
     let down = book.adjust(wallet, &booking("a-2"), money("0.25"), AdjustmentCap::None).await;
     assert_eq!(down.unwrap().entry.balance_after, money("6"));
-    assert!(book.set_overdraft_limit(wallet, money("5")).await.unwrap());
-    assert!(!book.set_overdraft_limit(wallet, money("5")).await.unwrap());
+    assert!(book.set_overdraft_limit(wallet, money("5"), false).await.unwrap());
+    assert!(!book.set_overdraft_limit(wallet, money("5"), false).await.unwrap());
     assert_eq!(book.standing(wallet).await.unwrap().balance, money("6"));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tollgate_ledger_store::{Commit, LedgerError};
-use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Mode, Overspend, Owner};
+use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Mode, Overspend, Owner, Stamp};
 use tollgate_metering::{BillingType, Currency, Meter, Money, SuspenseKey, SuspenseReason};
 use tollgate_metering::{UnixMillis, WalletId};
 use uuid::Uuid;
@@ -22,7 +22,13 @@ pub(crate) async fn an_account_comes_back_as_it_was_committed<B: Backend>() {
     let postpaid = Meter { billing: BillingType::Postpaid, revision: 2, ..prepaid };
     let suspense =
         SuspenseKey { meter: postpaid, incarnation: ended, reason: SuspenseReason::Multiplier };
-    let ceiling = Ceiling { mode: 1, epoch: 2, counter: 3, draw: money("0.1") };
+    let ceiling = Ceiling {
+        stamp: Stamp { mode: 1, epoch: 2, counter: 3 },
+        draw: money("0.1"),
+        most: money("0.3"),
+        settled: money("0.05"),
+        is_retired: false,
+    };
 
     let mut change = account.change();
     change.header.credited = Money::MAX;
@@ -30,7 +36,7 @@ pub(crate) async fn an_account_comes_back_as_it_was_committed<B: Backend>() {
     change.header.last_credit_at = Some(UnixMillis(NOON.0 + 1));
     change.header.balance_at_last_credit = money("-0.000000001");
     change.header.overdraft_limit = money("12.5");
-    change.header.mode = Mode { overspend: Overspend::Strict, counter: 4 };
+    change.header.mode = Mode { overspend: Overspend::Strict, counter: 4, is_changing: true };
     change.header.owner = Owner { epoch: 5, node: Some(Uuid::new_v4()) };
     change.header.retirements = 6;
     change.header.is_sealed = true;
@@ -44,7 +50,7 @@ pub(crate) async fn an_account_comes_back_as_it_was_committed<B: Backend>() {
     change.cells.insert((prepaid, ended), Cell { folded: units("2.5"), cut: Some(units("2.5")) });
     change.cells.insert((postpaid, other), Cell { folded: units("0.000000001"), cut: None });
     change.ceilings.insert(ended, Some(ceiling));
-    change.ceilings.insert(other, Some(Ceiling { counter: 4, ..ceiling }));
+    change.ceilings.insert(other, Some(Ceiling { is_retired: true, ..ceiling }));
     change.resolved.insert(suspense, units("1.5"));
     assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
     account.apply(&change);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate_ledger_store::ledger::Suspense;
 use tollgate_ledger_store::{Commit, CqlLedger, Ledger, LedgerError, RegisterCell};
-use tollgate_metering::account::{Ceiling, Cell, MeterTotals};
+use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Stamp};
 use tollgate_metering::{SuspenseKey, SuspenseReason, Units};
 use uuid::Uuid;
 
@@ -18,7 +18,13 @@ async fn a_batch_of_every_kind_of_row_applies_once_and_reads_back_whole() {
     let mut account = opened(&ledger).await;
     let meter = meter(account.header.wallet);
     let (kept, removed) = (incarnation(NOON), incarnation(NOON));
-    let ceiling = Ceiling { mode: 1, epoch: 2, counter: 3, draw: money("-0.000000001") };
+    let ceiling = Ceiling {
+        stamp: Stamp { mode: 1, epoch: 2, counter: 3 },
+        draw: money("-0.000000001"),
+        most: money("0.3"),
+        settled: money("0.05"),
+        is_retired: false,
+    };
     let key = SuspenseKey { meter, incarnation: kept, reason: SuspenseReason::Cut };
 
     let mut change = account.change();

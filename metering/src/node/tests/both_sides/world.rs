@@ -221,7 +221,7 @@ impl World {
             return;
         }
         let life = this.current();
-        if let Ok(hold) = this.wallet.hold(&self.tariff, life, self.now, FOREVER) {
+        if let Ok(hold) = this.wallet.hold(&self.tariff, life, Units::ONE, self.now, FOREVER) {
             this.open.push_back(hold);
         }
     }
@@ -320,7 +320,12 @@ impl World {
             Some(Down::Snapshot(snapshot)) if this.found.is_empty() => {
                 let listed = this.listed.clone();
                 let has = |life: Life| listed.contains(&life);
-                let own = OwnList { number: this.number, since: this.since, has: &has };
+                let own = OwnList {
+                    number: this.number,
+                    since: this.since,
+                    has: &has,
+                    life_of: &|_| None,
+                };
                 let tariff = |_: &Meter| Some(Arc::clone(&self.tariff));
                 this.wallet
                     .snapshot(&snapshot, as_of(snapshot.answered_seq), own, &tariff)

@@ -1,0 +1,540 @@
+//! Hands out the grants of a strict wallet, and takes them back.
+//!
+//! Every ceiling is in the account before it is sent: [`NodeWallet::plan_grants`] plans one
+//! conditional change from the account that was just read, the registers read after it, and what
+//! gateways report of their draws. A draw counts only once its report's registers are in the
+//! ledger *and* were read again, so that the same money is never seen as both settled and left.
+//!
+//! Free money is `balance − floor − Σ (most − settled)`: what an incarnation settled is in the
+//! balance, what it holds or may draw yet is not. A raised ceiling counts from its commit. A
+//! lowered one (a recall) counts when the gateway has echoed its stamp, as whatever is greater, its
+//! limit or what it had drawn by then. Nothing comes back by time alone.
+//!
+//! Ceilings follow `min(free, max(price, min(α·rate·(T + W), free / 2N)))`: a rich wallet never
+//! feels them, the last cents move by recall.
+//! Bounds: a row for each incarnation that reported a draw. Not here: reading and committing
+//! (`balance-sync`), what a gateway does with a ceiling (`wallet`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::stream::{Arrival, StreamId};
+use super::{NodeWallet, Part};
+use crate::account::{Account, Ceiling, Change, Overspend, Owner, Stamp};
+use crate::booking::CHANGE_ROWS_MAX;
+use crate::id::Incarnation;
+use crate::meter::BillingType;
+use crate::money::{Money, MoneyError};
+use crate::protocol::ReportedDraw;
+use crate::rating::{RateBook, RatingError};
+use crate::units::Units;
+
+/// A grant lasts for so many times what is spent while knowledge travels.
+const ALPHA: i128 = 4;
+
+/// A node takes the grants of a wallet over at most so soon after another did.
+const TAKEOVER_AFTER: Duration = Duration::from_secs(1);
+
+/// A recall that was not echoed for this long is not waited for.
+const RECALL_MAX: Duration = Duration::from_secs(1);
+
+/// An incarnation that drew nothing for this long gives back what it has left.
+const IDLE_AFTER: Duration = Duration::from_secs(3);
+
+/// What was settled is noted in the account this often where nothing else changes.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+/// Draws that are closer in time say nothing about their pace.
+const LOOK_MIN: Duration = Duration::from_millis(50);
+
+/// Draws as a node knows them.
+#[derive(Debug, Default)]
+pub(super) struct Draws {
+    by: BTreeMap<Incarnation, Drawn>,
+    /// What each wanted and could not get.
+    pub(super) denied: BTreeMap<Incarnation, Money>,
+    /// The owner's epoch in the account, and since when.
+    owner_seen: Option<(u64, Duration)>,
+    noted_at: Duration,
+}
+
+/// One incarnation's draw.
+#[derive(Debug, Default)]
+struct Drawn {
+    /// The newest that was heard, on a stream that is open.
+    heard: Option<Heard>,
+    /// The newest whose registers were read since.
+    read: Option<(i64, ReportedDraw)>,
+    nanos_per_second: i128,
+    looked: Option<(Duration, Money)>,
+    moved_at: Duration,
+    wanted_since: Option<Duration>,
+    recalled_at: Option<(Stamp, Duration)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    stream: StreamId,
+    arrival: Arrival,
+    seq: i64,
+    draw: ReportedDraw,
+}
+
+/// What a node knows beside the wallet when it plans grants.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// The node.
+    pub node: Uuid,
+    /// A monotonic time.
+    pub now: Duration,
+    /// The age of what nodes and gateways know of each other: sync interval and way.
+    pub knowledge: Duration,
+    /// Whether the registry says that the incarnation's final report is durable. Asked before the
+    /// wallet was read.
+    pub has_ended: &'a dyn Fn(Incarnation) -> bool,
+}
+
+/// One incarnation in a plan.
+#[derive(Clone, Debug)]
+struct Row {
+    incarnation: Incarnation,
+    before: Option<Ceiling>,
+    /// The ceiling in the account, and the one that is planned.
+    draw: Money,
+    most: Money,
+    settled: Money,
+    drawn: Money,
+    wanted: Money,
+    wanted_since: Option<Duration>,
+    /// Its pace over the time that knowledge takes.
+    burn: Money,
+    is_live: bool,
+    is_idle: bool,
+    is_recall_lost: bool,
+}
+
+// === impl NodeWallet ===
+
+impl NodeWallet {
+    /// Notes what a report says of the incarnation's draw.
+    pub(super) fn note_draw(&mut self, stream: StreamId, arrival: Arrival, part: &Part) {
+        let Some(draw) = part.draw else { return };
+        let drawn = self.draws.by.entry(part.incarnation).or_default();
+        let is_newer = drawn.heard.is_none_or(|heard| heard.seq < part.seq)
+            && drawn.read.is_none_or(|(seq, _)| seq < part.seq);
+        if is_newer {
+            drawn.heard = Some(Heard { stream, arrival, seq: part.seq, draw });
+        }
+    }
+
+    /// Draws whose registers are in the ledger now: a read that begins now shows them.
+    pub(super) fn durable_draws(&self) -> Vec<(Incarnation, i64, ReportedDraw)> {
+        let is_durable =
+            |heard: &Heard| self.unsettled(heard.stream).is_none_or(|first| heard.arrival < first);
+        let heard = self.draws.by.iter().filter_map(|(each, drawn)| Some((*each, drawn.heard?)));
+        heard
+            .filter(|(_, heard)| is_durable(heard))
+            .map(|(incarnation, heard)| (incarnation, heard.seq, heard.draw))
+            .collect()
+    }
+
+    /// The registers that these draws were reported with have been read.
+    pub(super) fn read_draws(&mut self, read: &[(Incarnation, i64, ReportedDraw)], now: Duration) {
+        for (incarnation, seq, draw) in read {
+            let drawn = self.draws.by.entry(*incarnation).or_default();
+            if drawn.read.is_none_or(|(newest, _)| newest < *seq) {
+                drawn.read(*seq, *draw, now);
+            }
+        }
+        if let Some(account) = &self.account {
+            let epoch = account.header.owner.epoch;
+            if self.draws.owner_seen.is_none_or(|(seen, _)| seen != epoch) {
+                self.draws.owner_seen = Some((epoch, now));
+            }
+        }
+    }
+
+    /// What a stream said that is not in the ledger yet is lost with it, and so are its wants.
+    pub(super) fn lose_draws(&mut self, stream: StreamId) {
+        let lost = self.draws.by.values_mut();
+        for drawn in lost.filter(|each| each.heard.is_some_and(|heard| heard.stream == stream)) {
+            drawn.heard = None;
+            drawn.wanted_since = None;
+        }
+    }
+
+    /// Whether a gateway waits for a grant that nobody has denied, or should give one back.
+    #[must_use]
+    pub fn has_wants(&self) -> bool {
+        self.draws.by.iter().any(|(incarnation, drawn)| {
+            let wanted = drawn.heard.map_or(Money::ZERO, |heard| heard.draw.wanted);
+            !wanted.is_zero() && self.draws.denied.get(incarnation) != Some(&wanted)
+        })
+    }
+
+    /// Whether the newest read shows that the incarnation goes by the account's mode and has no
+    /// call of an older one open.
+    #[must_use]
+    pub fn has_acknowledged(&self, incarnation: Incarnation) -> bool {
+        let mode = self.account.as_ref().map_or(0, |account| account.header.mode.counter);
+        let read = self.draws.by.get(&incarnation).and_then(|drawn| drawn.read);
+        read.is_some_and(|(_, draw)| draw.mode >= mode)
+    }
+
+    /// Plans what is to be granted and taken back, from the newest read; `None`: nothing. The
+    /// change is to be committed now, and what it says is to be told only once it is.
+    ///
+    /// # Errors
+    /// A [`RatingError`] where prices are unknown or a sum is out of range.
+    pub fn plan_grants(
+        &mut self,
+        rates: &RateBook,
+        terms: Terms<'_>,
+    ) -> Result<Option<Change>, RatingError> {
+        let Some(account) = &self.account else { return Ok(None) };
+        let mode = account.header.mode;
+        if mode.overspend != Overspend::Strict || mode.is_changing {
+            return Ok(None);
+        }
+        let mut rows = self.rows(account, terms)?;
+        let is_owner = account.header.owner.node == Some(terms.node);
+        let is_wanted = rows.iter().any(Row::is_unmet);
+        if !is_owner && !(is_wanted && self.may_take_over(account, terms.now)) {
+            return Ok(None);
+        }
+        let balance = self.cautious_balance(account, rates)?;
+        let free = balance.plus(account.header.overdraft_limit)?;
+        let free = rows.iter().try_fold(free, |free, row| free.minus(row.reserved()?))?;
+        let denied = Plan::new(free, &mut rows).run()?;
+        let change = self.change_of(account, &rows, terms);
+        if denied != self.draws.denied {
+            self.draws.denied = denied;
+            self.changes += 1;
+        }
+        Ok(change)
+    }
+
+    /// A change that was planned here was committed.
+    pub fn committed(&mut self, change: &Change, now: Duration) {
+        let Some(account) = &mut self.account else { return };
+        if change.header.version != account.header.version + 1 {
+            return;
+        }
+        account.apply(change);
+        self.changes += 1;
+        self.draws.noted_at = now;
+        for (incarnation, ceiling) in &change.ceilings {
+            let recall = ceiling.filter(|ceiling| ceiling.draw < ceiling.most);
+            if let Some(drawn) = self.draws.by.get_mut(incarnation) {
+                drawn.recalled_at = match (recall, drawn.recalled_at) {
+                    (None, _) => None,
+                    (Some(row), Some((stamp, at))) if row.stamp == stamp => Some((stamp, at)),
+                    (Some(row), _) => Some((row.stamp, now)),
+                };
+            }
+        }
+    }
+
+    fn may_take_over(&self, account: &Account, now: Duration) -> bool {
+        let seen = self.draws.owner_seen;
+        account.header.owner.node.is_none()
+            || seen.is_some_and(|(_, since)| now.saturating_sub(since) >= TAKEOVER_AFTER)
+    }
+
+    /// The balance with every charge rounded up: a charge is rounded once, so one more call can
+    /// cost a nano more than itself where the units before it were not whole.
+    fn cautious_balance(&self, account: &Account, rates: &RateBook) -> Result<Money, RatingError> {
+        let balance = account.balance(&self.registers, rates)?;
+        let units = account.units(&self.registers, |_| false)?;
+        let broken = units.iter().filter(|(meter, units)| {
+            let is_whole = units.nanos().is_multiple_of(Units::ONE.nanos());
+            meter.billing == BillingType::Prepaid && account.header.counts_meter(meter) && !is_whole
+        });
+        let nanos = i128::try_from(broken.count()).unwrap_or(i128::MAX);
+        Ok(balance.minus(Money::from_nanos(nanos)?)?)
+    }
+
+    fn rows(&self, account: &Account, terms: Terms<'_>) -> Result<Vec<Row>, RatingError> {
+        let mode = account.header.mode.counter;
+        let mut rows = Vec::new();
+        for (incarnation, ceiling) in account.ceilings.iter().filter(|(_, row)| !row.is_retired) {
+            if !(terms.has_ended)(*incarnation) {
+                let drawn = self.draws.by.get(incarnation);
+                rows.push(Row::of(*incarnation, Some(*ceiling), drawn, mode, terms)?);
+            }
+        }
+        for (incarnation, drawn) in &self.draws.by {
+            let is_new = !account.ceilings.contains_key(incarnation)
+                && account.header.counts_incarnation(*incarnation)
+                && drawn.read.is_some_and(|(_, draw)| draw.mode == mode);
+            if is_new && !(terms.has_ended)(*incarnation) {
+                rows.push(Row::of(*incarnation, None, Some(drawn), mode, terms)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The change that brings the account to the planned rows.
+    fn change_of(&self, account: &Account, rows: &[Row], terms: Terms<'_>) -> Option<Change> {
+        let mut change = account.change();
+        let owner = &mut change.header.owner;
+        if owner.node != Some(terms.node) {
+            *owner = Owner { epoch: owner.epoch + 1, node: Some(terms.node) };
+        }
+        let stamp = Stamp {
+            mode: account.header.mode.counter,
+            epoch: owner.epoch,
+            counter: change.header.version,
+        };
+        // Raised and recalled ones first: where there is no room for all, the rest follows.
+        let moved = rows.iter().filter(|row| row.is_moved());
+        let ended = account.ceilings.iter().filter(|(incarnation, ceiling)| {
+            !ceiling.is_retired && (terms.has_ended)(**incarnation)
+        });
+        let mut written: Vec<(Incarnation, Option<Ceiling>)> =
+            moved.map(|row| (row.incarnation, Some(row.ceiling(stamp)))).collect();
+        written.extend(ended.map(|(incarnation, _)| (*incarnation, None)));
+        let is_due = terms.now.saturating_sub(self.draws.noted_at) >= NOTE_EVERY;
+        if is_due || !written.is_empty() {
+            let noted = rows.iter().filter(|row| !row.is_moved() && row.is_noted());
+            written.extend(noted.filter_map(|row| {
+                let stamp = row.before?.stamp;
+                Some((row.incarnation, Some(row.ceiling(stamp))))
+            }));
+        }
+        change.ceilings = written.into_iter().take(CHANGE_ROWS_MAX).collect();
+        (!change.ceilings.is_empty()).then_some(change)
+    }
+}
+
+// === impl Drawn ===
+
+impl Drawn {
+    fn read(&mut self, seq: i64, draw: ReportedDraw, now: Duration) {
+        let before = self.read.replace((seq, draw)).map(|(_, before)| before);
+        let is_moved = before.is_none_or(|before| {
+            (before.settled, before.held, before.mode) != (draw.settled, draw.held, draw.mode)
+        });
+        if is_moved {
+            self.moved_at = now;
+        }
+        self.wanted_since = match self.wanted_since {
+            _ if draw.wanted.is_zero() => None,
+            Some(since) => Some(since),
+            None => Some(now),
+        };
+        let Some((then, settled)) = self.looked.filter(|(_, settled)| *settled <= draw.settled)
+        else {
+            self.looked = Some((now, draw.settled));
+            return;
+        };
+        let span = now.saturating_sub(then);
+        if span >= LOOK_MIN {
+            self.looked = Some((now, draw.settled));
+            let span_ms = i128::try_from(span.as_millis()).unwrap_or(i128::MAX);
+            let spent = draw.settled.nanos() - settled.nanos();
+            // Half of the old pace stays, so that one quiet moment is not taken for peace.
+            let pace = spent.saturating_mul(1000) / span_ms;
+            self.nanos_per_second = pace.max(self.nanos_per_second / 2);
+        }
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn of(
+        incarnation: Incarnation,
+        before: Option<Ceiling>,
+        drawn: Option<&Drawn>,
+        mode: u64,
+        terms: Terms<'_>,
+    ) -> Result<Row, MoneyError> {
+        let read = drawn.and_then(|drawn| drawn.read).map(|(_, draw)| draw);
+        let read = read.filter(|draw| draw.mode == mode);
+        let noted = before.unwrap_or(Ceiling { is_retired: false, ..Ceiling::RETIRED });
+        let settled = noted.settled.max(read.map_or(Money::ZERO, |draw| draw.settled));
+        let sum = |draw: ReportedDraw| draw.settled.plus(draw.held);
+        let drawn_by_now = read.map(sum).transpose()?;
+        let most = match read {
+            Some(draw) if draw.stamp >= noted.stamp => draw.limit.max(sum(draw)?),
+            Some(_) | None => noted.most,
+        };
+        let burn = drawn.map_or(0, |drawn| drawn.nanos_per_second);
+        let knowledge_ms = i128::try_from(terms.knowledge.as_millis()).unwrap_or(i128::MAX);
+        let burn = burn.saturating_mul(knowledge_ms) / 1000;
+        let is_live = drawn.is_some_and(|drawn| drawn.heard.is_some()) && read.is_some();
+        let recalled = drawn.and_then(|drawn| drawn.recalled_at);
+        Ok(Row {
+            incarnation,
+            before,
+            draw: noted.draw,
+            most: if before.is_none() { most } else { most.min(noted.most) },
+            settled,
+            drawn: drawn_by_now.unwrap_or(noted.most),
+            wanted: read.filter(|_| is_live).map_or(Money::ZERO, |draw| draw.wanted),
+            wanted_since: drawn.and_then(|drawn| drawn.wanted_since),
+            burn: Money::from_nanos(burn.saturating_mul(ALPHA)).unwrap_or(Money::MAX),
+            is_live,
+            is_idle: drawn
+                .is_some_and(|each| terms.now.saturating_sub(each.moved_at) >= IDLE_AFTER),
+            is_recall_lost: recalled
+                .is_some_and(|(_, at)| terms.now.saturating_sub(at) >= RECALL_MAX),
+        })
+    }
+
+    fn reserved(&self) -> Result<Money, MoneyError> {
+        Ok(self.most.minus(self.settled)?.max(Money::ZERO))
+    }
+
+    /// What is left under the ceiling in the account.
+    fn headroom(&self) -> Money {
+        self.draw.minus(self.drawn).unwrap_or(Money::ZERO).max(Money::ZERO)
+    }
+
+    /// What a recall would free.
+    fn spare(&self) -> Money {
+        self.most.minus(self.drawn).unwrap_or(Money::ZERO).max(Money::ZERO)
+    }
+
+    fn is_unmet(&self) -> bool {
+        self.is_live && !self.wanted.is_zero() && self.headroom() < self.wanted
+    }
+
+    fn is_moved(&self) -> bool {
+        self.draw != self.before.map_or(Money::ZERO, |before| before.draw)
+    }
+
+    fn is_noted(&self) -> bool {
+        self.before.is_some_and(|before| (before.most, before.settled) != (self.most, self.settled))
+    }
+
+    fn ceiling(&self, stamp: Stamp) -> Ceiling {
+        let most = self.most.max(self.draw);
+        Ceiling { stamp, draw: self.draw, most, settled: self.settled, is_retired: false }
+    }
+}
+
+/// Deals free money out.
+struct Plan<'a> {
+    free: Money,
+    rows: &'a mut [Row],
+    /// A row's share of what is free, at most.
+    share: Money,
+}
+
+// === impl Plan ===
+
+impl<'a> Plan<'a> {
+    fn new(free: Money, rows: &'a mut [Row]) -> Plan<'a> {
+        let free = free.max(Money::ZERO);
+        let live = rows.iter().filter(|row| row.is_live).count().max(1);
+        let shares = i128::try_from(live).unwrap_or(i128::MAX).saturating_mul(2);
+        let share = Money::from_nanos(free.nanos() / shares).unwrap_or(Money::ZERO);
+        Plan { free, rows, share }
+    }
+
+    /// Plans every row; answers what was wanted and cannot be had.
+    fn run(mut self) -> Result<BTreeMap<Incarnation, Money>, MoneyError> {
+        let mut denied = BTreeMap::new();
+        let mut waiting: Vec<usize> =
+            (0..self.rows.len()).filter(|place| self.rows[*place].is_unmet()).collect();
+        waiting
+            .sort_by_key(|place| (self.rows[*place].wanted_since, self.rows[*place].incarnation));
+        let mut served: Vec<usize> = Vec::new();
+        for place in waiting {
+            if self.grant(place)? {
+                served.push(place);
+            } else if self.recall_for(place, &served)? {
+                // What is free is kept for it until the recall is echoed.
+                self.free = Money::ZERO;
+                served.push(place);
+            } else {
+                denied.insert(self.rows[place].incarnation, self.rows[place].wanted);
+            }
+        }
+        for place in 0..self.rows.len() {
+            if !served.contains(&place) {
+                self.tend(place)?;
+            }
+        }
+        Ok(denied)
+    }
+
+    /// What a row should have left.
+    fn target(&self, row: &Row) -> Money {
+        row.wanted.max(row.burn.min(self.share))
+    }
+
+    /// Gives an unmet row what it wants, and more where there is plenty; false where there is not.
+    fn grant(&mut self, place: usize) -> Result<bool, MoneyError> {
+        let row = &self.rows[place];
+        let (full, least) = (row.drawn.plus(self.target(row))?, row.drawn.plus(row.wanted)?);
+        for goal in [full, least] {
+            let more = goal.minus(row.most)?.max(Money::ZERO);
+            if more <= self.free {
+                self.raise(place, goal, more)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn raise(&mut self, place: usize, goal: Money, more: Money) -> Result<(), MoneyError> {
+        let row = &mut self.rows[place];
+        self.free = self.free.minus(more)?;
+        row.draw = goal;
+        row.most = row.most.max(goal);
+        Ok(())
+    }
+
+    /// Takes back from others what a row lacks; false where they have not so much.
+    fn recall_for(&mut self, place: usize, served: &[usize]) -> Result<bool, MoneyError> {
+        let row = &self.rows[place];
+        let lacks = row.drawn.plus(row.wanted)?.minus(row.most)?.minus(self.free)?;
+        let can_give = |other: &usize| {
+            let each = &self.rows[*other];
+            *other != place && !served.contains(other) && each.is_live && !each.is_recall_lost
+        };
+        let givers: Vec<usize> = (0..self.rows.len()).filter(can_give).collect();
+        let spare = givers
+            .iter()
+            .try_fold(Money::ZERO, |sum, other| sum.plus(self.rows[*other].spare()))?;
+        if spare < lacks {
+            return Ok(false);
+        }
+        let mut freed = Money::ZERO;
+        for other in givers {
+            if freed >= lacks {
+                break;
+            }
+            let giver = &mut self.rows[other];
+            freed = freed.plus(giver.spare())?;
+            giver.draw = giver.draw.min(giver.drawn);
+        }
+        Ok(true)
+    }
+
+    /// Tops a busy row up before it runs out, and takes back what an idle one has left.
+    fn tend(&mut self, place: usize) -> Result<(), MoneyError> {
+        let row = &self.rows[place];
+        if !row.is_live {
+            return Ok(());
+        }
+        let (headroom, target) = (row.headroom(), row.burn.min(self.share));
+        if row.is_idle && row.wanted.is_zero() && headroom > Money::ZERO {
+            self.rows[place].draw = row.drawn;
+            return Ok(());
+        }
+        if headroom.plus(headroom)? < target && !row.is_idle {
+            let goal = row.drawn.plus(target)?;
+            let more = goal.minus(row.most)?.max(Money::ZERO);
+            if more <= self.free && goal > row.draw {
+                self.raise(place, goal, more)?;
+            }
+        }
+        Ok(())
+    }
+}
