@@ -84,6 +84,7 @@ pub(crate) fn entry(account: &Account, id: &str, amount: &str) -> Entry {
         reason: String::new(),
         meter: None,
         units: Units::ZERO,
+        is_forced: false,
     }
 }
 
