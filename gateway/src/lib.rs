@@ -14,6 +14,8 @@ pub mod admission;
 mod caller_cache;
 pub mod clock;
 pub mod config;
+#[doc(hidden)]
+pub mod disk;
 mod incarnation;
 pub mod metered;
 mod metrics;

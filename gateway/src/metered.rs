@@ -25,6 +25,7 @@ use crate::admission::{Admission, CallHead, CallHold, Decision, Multiplier};
 use crate::caller_cache::{Caller, CallerCache, KeyHash, Look, PlanOffer};
 use crate::clock::Clock;
 use crate::config::Unpriced;
+use crate::disk::Disk;
 use crate::network::Network;
 use crate::refusal::Refusal;
 use crate::spend_file::{Found, SpendFileError, SpendFolder};
@@ -127,16 +128,17 @@ impl Metered {
         registry: &Registry,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
-        Self::start_over(&Network::System, settings, registry, clock)
+        Self::start_over(&Network::System, Disk::Apart, settings, registry, clock)
     }
 
-    /// Starts it over a network that is passed in.
+    /// Starts it over a network and a way to wait for the disk that are passed in.
     ///
     /// # Errors
     /// As [`Metered::start`].
     #[doc(hidden)]
     pub fn start_over(
         network: &Network,
+        disk: Disk,
         settings: &SyncSettings,
         registry: &Registry,
         clock: Arc<dyn Clock>,
@@ -168,6 +170,7 @@ impl Metered {
                 settings.spend_file_retention_hours.saturating_mul(3_600),
             ),
             clock: Arc::clone(&clock),
+            disk,
             wallets: Arc::clone(&wallets),
             callers: Arc::clone(&callers),
             wallet_waits: Arc::default(),

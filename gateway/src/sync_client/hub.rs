@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tollgate_metering::node::need::{self, Bounds};
@@ -22,6 +21,7 @@ use super::nodes::{Node, NodeClient, Pending, route};
 use super::{Command, Status};
 use crate::caller_cache::{CallerCache, Forgotten};
 use crate::clock::Clock;
+use crate::disk::Disk;
 use crate::spend_file::{SpendFile, SpendFolder};
 use crate::waits::Waits;
 use crate::wallet_cache::{Feed, WalletCache};
@@ -51,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) bounds: Bounds,
     pub(crate) retention: Duration,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) disk: Disk,
     pub(crate) wallets: Arc<WalletCache>,
     pub(crate) callers: Arc<CallerCache>,
     pub(crate) wallet_waits: Arc<Waits<WalletId>>,
@@ -366,14 +367,6 @@ fn restart(file: &SpendFile, generation: u32) {
 /// A node's place as a wallet keeps it.
 fn place(node: usize) -> u8 {
     u8::try_from(node).expect("settings allow 64 nodes")
-}
-
-/// Runs what waits for a disk apart from the tasks that must not.
-fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = Option<T>> {
-    let work = runtime::Handle::current().spawn_blocking(work);
-    async { work.await.ok() }
 }
 
 // Kept beside the loop that reads them: a rotation that is due once a day.

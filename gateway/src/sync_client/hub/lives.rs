@@ -15,7 +15,7 @@ use tollgate_proto::v1::gateway_message::Message as ToNode;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Hub, blocking, kept, restart};
+use super::{Hub, kept, restart};
 use crate::spend_file::{SpendFile, SpendFileError, SpendFolder};
 use crate::sync_client::connection::Stream;
 use crate::sync_client::hub::report::Lines;
@@ -57,10 +57,11 @@ impl Hub {
         }
         let (clients, gateway) = (self.parts.clients.clone(), self.parts.gateway.clone());
         let (folder, lives) = (self.parts.folder.clone(), self.lives.clone());
+        let disk = self.parts.disk;
         tokio::spawn(async move {
             let made = match file {
                 Some(file) => Ok(file),
-                None => match blocking(move || unborn(&folder)).await {
+                None => match disk.run(move || unborn(&folder)).await {
                     Some(made) => made,
                     None => return,
                 },

@@ -74,12 +74,13 @@ impl Hub {
         let lives = &self.parts.wallets.books.lives;
         let files: Vec<_> =
             self.own.listed.iter().map(|life| Arc::clone(&lives.get(*life).file)).collect();
-        tokio::task::spawn_blocking(move || {
+        // Nobody waits for it.
+        drop(self.parts.disk.run(move || {
             for file in files {
                 if let Err(failure) = file.grow_ahead().and_then(|()| file.sync()) {
                     error!(error = &failure as &dyn std::error::Error, "spend file is not synced");
                 }
             }
-        });
+        }));
     }
 }
