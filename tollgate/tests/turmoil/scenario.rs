@@ -1,0 +1,295 @@
+//! One simulation: things go wrong while calls are made, everything is mended, it becomes quiet; the money is right throughout.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tollgate_metering::{Money, Period, UnixMillis};
+
+use crate::callers::{CALLERS, Calls};
+use crate::fleet::{Fleet, STALENESS_LIMIT};
+use crate::ground::{Ground, price};
+use crate::people::{Belief, People, Seen};
+use crate::randomness::{self, Rng};
+use crate::schedule::{Event, GATEWAYS, Schedule};
+use crate::trace::Trace;
+
+/// Between two looks at the ledger.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Once all is mended every gateway answers calls again by then.
+const RECOVERY_MAX: Duration = Duration::from_secs(20);
+/// So many answers are a recovery.
+const RECOVERED: u64 = 10;
+/// Once nobody calls, everything agrees by then. A gateway forgets an idle wallet after ten seconds.
+const QUIET_MAX: Duration = Duration::from_secs(9);
+/// A caller's calls a second at most: it pauses and messages travel.
+const CALLS_A_SECOND_MAX: i128 = 40;
+/// The age of knowledge beside the staleness limit, in seconds, rounded up.
+const KNOWLEDGE_AGE_S: i128 = 2;
+
+/// A simulation under way.
+struct Scenario {
+    ground: Rc<Ground>,
+    fleet: Fleet,
+    calls: Rc<Calls>,
+    people: Rc<People>,
+    trace: Rc<Trace>,
+    /// The most that was spent beyond what was credited, in nanos.
+    overspent: i128,
+    /// Since when the ledger has no money for another call, and what was credited then.
+    dry: Option<(Duration, Money)>,
+}
+
+/// Runs a seed and says what it saw, or what was wrong.
+pub(crate) fn run(seed: u64) -> Result<String, String> {
+    randomness::seed(seed);
+    let began = began(seed);
+    let ground = Rc::new(Ground::new(seed, began));
+    crate::seeds::log(&ground.time);
+    let trace = Rc::new(Trace::new(&ground.time));
+    let schedule = Schedule::of(seed);
+    let mut scenario = Scenario::new(&ground, &trace);
+    let ended = scenario.play(&schedule);
+    let digest = trace.digest();
+    if std::env::var_os("SHOW_TRACE").is_some() || ended.is_err() {
+        eprintln!("schedule: {:#?}", schedule.events);
+        eprintln!("trace:\n{}", trace.show(ended.is_ok()));
+    }
+    ended.map(|seen| format!("{seen}, trace {digest:016x}"))
+}
+
+/// The time when the simulation begins: a third of them see a month end.
+fn began(seed: u64) -> UnixMillis {
+    let end = Period::of(UnixMillis(1_795_348_800_000)).end();
+    let mut rng = Rng::new(seed, 5);
+    let before_s = if rng.percent(33) { rng.within(2..20) } else { rng.within(3_600..900_000) };
+    end.minus(Duration::from_secs(before_s))
+}
+
+// === impl Scenario ===
+
+impl Scenario {
+    fn new(ground: &Rc<Ground>, trace: &Rc<Trace>) -> Self {
+        let mut fleet = Fleet::new(ground);
+        let calls = Calls::new(GATEWAYS, &ground.key, trace);
+        let people = People::new(ground, trace);
+        let (all, seed) = (Rc::clone(&calls), ground.seed);
+        fleet.sim.host("callers", move || {
+            let all = Rc::clone(&all);
+            async move {
+                for gateway in 0..GATEWAYS {
+                    for caller in 0..CALLERS {
+                        tokio::task::spawn_local(Rc::clone(&all).call(gateway, caller, seed));
+                    }
+                }
+                std::future::pending().await
+            }
+        });
+        let working = Rc::clone(&people);
+        fleet.sim.host("people", move || {
+            let working = Rc::clone(&working);
+            async move {
+                working.work().await;
+                Ok(())
+            }
+        });
+        let (ground, trace) = (Rc::clone(ground), Rc::clone(trace));
+        Self { ground, fleet, calls, people, trace, overspent: i128::MIN, dry: None }
+    }
+
+    fn play(&mut self, schedule: &Schedule) -> Result<String, String> {
+        for (at, event) in &schedule.events {
+            self.go_on_until(*at)?;
+            self.trace.note(|| format!("{event:?}"));
+            self.happen(*event);
+        }
+        self.go_on_until(schedule.end)?;
+        self.recover()?;
+        let charged = self.become_quiet()?;
+        let (calls, paid) = (self.calls.sum(), self.people.paid());
+        let (succeeded, unanswered, overspent) =
+            (calls.succeeded(), calls.unanswered, self.overspent);
+        let overspent = Money::from_nanos(overspent.max(0)).expect("it is within its bound");
+        Ok(format!(
+            "{succeeded} calls succeeded, {unanswered} unanswered, {charged} charged of {paid} paid in, at most {overspent} \
+             overspent, answers {:?}",
+            calls.answered
+        ))
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Cut { gateway, node, cut } => self.fleet.cut(gateway, node, cut),
+            Event::Mend { gateway, node, cut } => self.fleet.mend(gateway, node, cut),
+            Event::GatewayEnds { gateway, end } => self.fleet.end_gateway(gateway, end),
+            Event::GatewayStarts { gateway } => self.fleet.start_gateway(gateway),
+            Event::NodeEnds { node, end } => self.fleet.end_node(node, end),
+            Event::NodeStarts { node } => self.fleet.start_node(node),
+            Event::Weather(weather) => self.ground.ledger.set_weather(weather),
+            Event::Credit { cents } => self.people.pay(cents),
+        }
+    }
+
+    /// Lets time pass, and looks at the money meanwhile.
+    fn go_on_until(&mut self, until: Duration) -> Result<(), String> {
+        let mut look_at = self.fleet.sim.elapsed() + LOOK_EVERY;
+        while self.fleet.sim.elapsed() < until {
+            self.fleet.sim.step().map_err(|error| format!("a machine failed: {error}"))?;
+            self.ground.time.reach(self.fleet.sim.elapsed());
+            if self.fleet.sim.elapsed() >= look_at {
+                look_at += LOOK_EVERY;
+                self.look()?;
+            }
+        }
+        self.look()
+    }
+
+    /// Goes on until it is so.
+    ///
+    /// # Errors
+    /// Where it is not so in time: what `is_so` said last.
+    fn go_on_till(
+        &mut self,
+        within: Duration,
+        is_so: impl Fn(&Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let deadline = self.fleet.sim.elapsed() + within;
+        while let Err(why) = is_so(self) {
+            let now = self.fleet.sim.elapsed();
+            if now >= deadline {
+                return Err(format!("not within {within:?}: {why}"));
+            }
+            self.go_on_until(now + Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    /// What must be true at any time: the ledger never has more than happened, a payment counts once, and overspend stays within
+    /// its bound.
+    fn look(&mut self) -> Result<(), String> {
+        let (credited, balance) = self.ground.balance();
+        let charged = credited.nanos() - balance.nanos();
+        let calls = self.calls.sum();
+        let (succeeded, maybe) = (calls.succeeded(), calls.open() + calls.unanswered);
+        let most = i128::from(succeeded + maybe) * price().nanos();
+        if charged > most {
+            return Err(format!("{charged} nanos charged for at most {most}"));
+        }
+        let served = i128::from(self.fleet.served.get()) * price().nanos();
+        if charged > served {
+            return Err(format!("{charged} nanos charged, the upstream served for {served}"));
+        }
+        let (owed, paid) = (self.people.owed(), self.people.paid());
+        if credited > owed || credited < paid {
+            return Err(format!(
+                "{credited} credited of {owed} paid in, {paid} known to be booked"
+            ));
+        }
+        let overspent = i128::from(succeeded) * price().nanos() - credited.nanos();
+        self.overspent = self.overspent.max(overspent);
+        self.look_at_dry(credited, balance, calls.youngest)?;
+        let bound = overspend_max();
+        if overspent > bound {
+            return Err(format!("{overspent} nanos overspent, the bound is {bound}"));
+        }
+        Ok(())
+    }
+
+    /// Once the ledger has no money for another call, every snapshot that says otherwise is older than that; so when the
+    /// staleness limit has passed, nobody admits a call.
+    fn look_at_dry(
+        &mut self,
+        credited: Money,
+        balance: Money,
+        youngest: Duration,
+    ) -> Result<(), String> {
+        if balance >= price() {
+            self.dry = None;
+            return Ok(());
+        }
+        let now = self.fleet.sim.elapsed();
+        let (since, _) = match self.dry {
+            Some(dry) if dry.1 == credited => dry,
+            Some(_) | None => *self.dry.insert((now, credited)),
+        };
+        if youngest > since + STALENESS_LIMIT {
+            return Err(format!(
+                "a call that began at {youngest:?} was admitted, the ledger has {balance} since {since:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every gateway answers calls again, though nobody touched it.
+    fn recover(&mut self) -> Result<(), String> {
+        self.trace.note(|| "all is mended".to_owned());
+        self.people.pay(10_000);
+        let before: Vec<_> =
+            self.calls.tallies.borrow().iter().map(|tally| tally.succeeded()).collect();
+        self.go_on_till(RECOVERY_MAX, |all| {
+            let tallies = all.calls.tallies.borrow();
+            let after = tallies.iter().map(|tally| tally.succeeded());
+            let new: Vec<_> = after.zip(&before).map(|(after, before)| after - before).collect();
+            if new.iter().all(|new| *new >= RECOVERED) {
+                Ok(())
+            } else {
+                Err(format!("calls that succeed since all is mended, by gateway: {new:?}"))
+            }
+        })
+    }
+
+    /// Ledger, nodes and gateways agree on what was answered.
+    fn become_quiet(&mut self) -> Result<Money, String> {
+        self.trace.note(|| "nobody calls any more".to_owned());
+        self.calls.is_quiet.set(true);
+        self.go_on_till(QUIET_MAX, |all| match all.calls.sum().open() {
+            0 => all.agree(),
+            open => Err(format!("{open} calls are open")),
+        })?;
+        self.people.seen.borrow_mut().clear();
+        // They agreed for a moment; they still do once everybody was asked again.
+        self.go_on_till(Duration::from_secs(2), Self::agree)?;
+        let (credited, balance) = self.ground.balance();
+        Ok(credited.minus(balance).expect("the ledger checks its sums"))
+    }
+
+    fn agree(&self) -> Result<(), String> {
+        let (credited, balance) = self.ground.balance();
+        let (owed, paid) = (self.people.owed(), self.people.paid());
+        if credited != owed || paid != owed {
+            return Err(format!(
+                "{credited} credited of {owed} paid in, {paid} known to be booked"
+            ));
+        }
+        let charged = credited.nanos() - balance.nanos();
+        let calls = self.calls.sum();
+        let least = i128::from(calls.succeeded()) * price().nanos();
+        if charged < least {
+            return Err(format!("{charged} nanos charged, {least} answered"));
+        }
+        let seen = self.people.seen.borrow();
+        let mut beliefs = BTreeMap::new();
+        for (node, Seen { balance: told, beliefs: of_node }) in &*seen {
+            if *told != balance {
+                return Err(format!("node {node} tells {told}, the ledger has {balance}"));
+            }
+            beliefs.extend(of_node.clone());
+        }
+        let is_right = |belief: &Belief| {
+            belief.balance == balance && belief.held.is_zero() && belief.not_durable.is_zero()
+        };
+        let count = usize::try_from(GATEWAYS).expect("a fleet is small");
+        if beliefs.len() < count || !beliefs.values().all(is_right) {
+            return Err(format!("the ledger has {balance}, gateways believe {beliefs:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// What gateways may admit before they know that the money is gone, in nanos: each at its full rate for as long as it may trust
+/// an old balance.
+fn overspend_max() -> i128 {
+    let rate = i128::from(GATEWAYS * CALLERS) * CALLS_A_SECOND_MAX;
+    let age_s = i128::from(STALENESS_LIMIT.as_secs()) + KNOWLEDGE_AGE_S;
+    rate * age_s * price().nanos()
+}
