@@ -125,7 +125,7 @@ impl People {
     async fn book(self: Rc<Self>, book: Rc<Book>, id: String, amount: Money) {
         let at = Clock::now(&self.ground.time.clock(self.ground.began, 0));
         let (by, reason) = ("portal".to_owned(), String::new());
-        let booking = Booking { id: id.clone(), at, by, reason };
+        let booking = Booking { id: id.clone(), at, by, reason, is_forced: false };
         let developer = self.ground.developer;
         loop {
             match book.credit(ACME, developer, eur(), &booking, amount).await {
