@@ -15,9 +15,14 @@ help:
 run: ## build and start everything in one process, with a demo (ARGS='--gateways 2')
 	@exec cargo run --profile local --package tollgate -- standalone $(ARGS)
 
+.PHONY: demo
+demo: ## spend a wallet through four gateways while parts are killed, and show what became of the money
+	@cargo build --profile local --package tollgate --package tollgate-loadtest
+	@exec target/local/loadtest overspend deploy/scenarios/demo.toml --report target/demo
+
 .PHONY: test
-test: ## run every test; sets up curl, Go, a JDK, Maven and Cassandra by itself (ARGS='-p tollgate-metering')
-	@deploy/install.sh curl
+test: ## run every test; sets up curl, Chromium, Go, a JDK, Maven and Cassandra by itself (ARGS='-p tollgate-metering')
+	@deploy/install.sh curl chromium
 	@deploy/h2spec/run.sh fetch
 	@cargo test $(or $(ARGS),--workspace) --no-run
 	@exec $(WITH_CASSANDRA) cargo test $(or $(ARGS),--workspace) --no-fail-fast

@@ -10,6 +10,7 @@ mod cluster;
 mod deploy;
 mod kill;
 mod ledger_commands;
+mod loadtest;
 mod overspend;
 mod pasted;
 mod shutdown;
