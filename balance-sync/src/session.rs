@@ -64,9 +64,12 @@ impl Session {
         // Subscribed before the first key is resolved through this node: nothing is missed.
         let forgets = node.forgets.subscribe();
         let own = Arc::new(own);
+        let limit_ms = Some(hello.staleness_limit_ms).filter(|limit_ms| *limit_ms > 0);
+        let staleness_limit = limit_ms.map(|ms| Duration::from_millis(u64::from(ms)));
         for shard in 0..node.shards.len() {
             let sink = Sink::new(tell.clone(), Arc::clone(&settled));
-            let open = Command::Open { stream: stream.id, own: Arc::clone(&own), sink };
+            let own = Arc::clone(&own);
+            let open = Command::Open { stream: stream.id, own, staleness_limit, sink };
             node.to_shard(shard, open).await?;
         }
         let session = Session {
@@ -163,6 +166,9 @@ impl Session {
                     self.node.to_shard(shard, command).await?;
                 }
                 Ok(())
+            }
+            Inbound::Flush(v1::Flush {}) => {
+                self.to_all(|stream, _| Command::Flush { stream }).await
             }
             Inbound::LocalView(answer) => {
                 if let Some(asker) = self.questions.remove(&answer.question)

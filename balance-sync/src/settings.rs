@@ -55,13 +55,14 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// How often shards look at what is due, and push what changed.
     pub tick: Duration,
-    /// How often dirty registers are written, at least.
+    /// How late dirty registers and holds of a rich wallet are written; one near its floor is
+    /// written and told at each tick. Both at each tick where it is the same.
     pub persist_interval: Duration,
-    /// How often a wallet in use is read again, at least.
+    /// How often a poor wallet is read again, at least: it waits for its top-up.
     pub read_interval: Duration,
-    /// How often a wallet is read again that gateways know but nobody calls with.
+    /// How late a rich wallet is read again, within its gateways' staleness limits.
     pub idle_read_interval: Duration,
-    /// How often usage history is written.
+    /// How often it is looked for minutes of usage history that are over.
     pub usage_interval: Duration,
     /// How long holds of a gateway that is gone count: the longest call + staleness limit + the
     /// age of knowledge.
@@ -92,14 +93,11 @@ pub struct Tls {
 // === impl Settings ===
 
 impl Settings {
-    /// For a ledger in one file on this machine: a write costs little, so each tick persists.
+    /// For a ledger in one file on this machine.
     #[must_use]
     pub fn for_file(access: Access) -> Settings {
-        let tick = Duration::from_millis(100);
         Settings {
-            persist_interval: tick,
             read_interval: Duration::from_millis(500),
-            idle_read_interval: Duration::from_secs(1),
             usage_interval: Duration::from_secs(1),
             ..Settings::for_cluster(access)
         }
@@ -111,10 +109,10 @@ impl Settings {
         Settings {
             access,
             tls: None,
-            tick: Duration::from_millis(100),
-            persist_interval: Duration::from_secs(1),
+            tick: Duration::from_millis(20),
+            persist_interval: Duration::from_secs(2),
             read_interval: Duration::from_secs(1),
-            idle_read_interval: Duration::from_secs(2),
+            idle_read_interval: Duration::from_secs(4),
             usage_interval: Duration::from_secs(10),
             hold_life: Duration::from_secs(700),
             catalogue_interval: Duration::from_millis(250),

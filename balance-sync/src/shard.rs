@@ -4,7 +4,7 @@
 //! be written, read and told, and starts that as tasks whose outcomes come back to it. So a wallet
 //! is touched by one task only, nothing is locked, and a ledger that does not answer holds up
 //! nothing but its own outcomes. When the ledger is away, reports are taken and snapshots told
-//! from memory; nothing is called durable; what is dirty is tried again at each persist interval.
+//! from memory; nothing is called durable; what is dirty is tried again after a moment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,20 +13,24 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use tollgate_metering::node::need::{Bounds, Burn};
+use tollgate_metering::node::need::Burn;
 use tollgate_metering::node::{NodeWallet, Part, StreamId, StreamMark};
 use tollgate_metering::protocol::OwnIncarnations;
 use tollgate_metering::{Header, Incarnation, Money, WalletId};
 
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::settings::{READS_MAX, WALLETS_MAX};
+use crate::settings::WALLETS_MAX;
 
+mod agenda;
 mod gauges;
+mod need;
 mod reads;
 mod sink;
 mod tell;
 mod writes;
+
+use agenda::Agenda;
 
 pub(crate) use gauges::{Gauges, ShardGauges};
 pub(crate) use sink::{Settled, Sink, Told};
@@ -34,8 +38,14 @@ pub(crate) use sink::{Settled, Sink, Told};
 /// A wallet that nobody uses is forgotten after this.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// How long after a report a wallet counts as in use, and after another node's as shared.
-const USE_MEMORY: Duration = Duration::from_secs(30);
+/// How often idle wallets are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+
+/// How often streams are told how far their reports are durable, where nobody waits for it.
+const SETTLE_EVERY: Duration = Duration::from_millis(100);
+
+/// How long after another node's report a wallet counts as shared.
+const SHARED_MEMORY: Duration = Duration::from_secs(30);
 
 /// A ledger that failed is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -43,7 +53,13 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// What a shard is told.
 pub(crate) enum Command {
     /// A stream opens; it is told through the sink.
-    Open { stream: StreamId, own: Arc<OwnIncarnations>, sink: Sink },
+    Open {
+        stream: StreamId,
+        own: Arc<OwnIncarnations>,
+        /// As its gateway told it.
+        staleness_limit: Option<Duration>,
+        sink: Sink,
+    },
     /// The stream's gateway counts others itself now.
     Own { stream: StreamId, own: Arc<OwnIncarnations> },
     /// A report, as far as it is about this shard's wallets: every shard hears of every report.
@@ -57,6 +73,8 @@ pub(crate) enum Command {
     Subscribe { stream: StreamId, wallets: Vec<WalletId> },
     /// It no longer does.
     Unsubscribe { stream: StreamId, wallets: Vec<WalletId> },
+    /// Persist at once what the stream has reported.
+    Flush { stream: StreamId },
     /// The stream ended.
     Close { stream: StreamId },
     /// The wallet's account changed: read it now.
@@ -81,12 +99,23 @@ pub(crate) struct Worth {
 struct Entry {
     machine: NodeWallet,
     burn: Burn,
-    persist_at: Duration,
-    read_at: Duration,
+    /// What was left in it at the newest look.
+    left: Money,
+    /// What was left when its subscribers were told last, and when that was.
+    told_left: Money,
+    told_at: Duration,
+    /// The same for the last write.
+    persisted_left: Money,
+    persisted_at: Duration,
+    /// Until then its last write has used up the rows that one wallet may cost.
+    rows_until: Duration,
+    /// Somebody waits for it to be durable: not even the rows that it may cost hold it up.
+    is_hurried: bool,
+    /// It was due while a write was under way.
+    is_write_wanted: bool,
     is_reading: bool,
     /// Somebody waits for a read that begins after now.
     is_read_wanted: bool,
-    in_use_until: Duration,
     last_used: Duration,
     /// Wait for the next read to begin, and for the one under way to end.
     asking: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
@@ -98,6 +127,7 @@ struct Entry {
 struct Stream {
     mark: StreamMark,
     own: Arc<OwnIncarnations>,
+    staleness_limit: Option<Duration>,
     sink: Sink,
     wallets: HashSet<WalletId>,
 }
@@ -111,10 +141,19 @@ pub(crate) struct Shard {
     tasks: JoinSet<Done>,
     reads: usize,
     batches: usize,
+    /// Wallets that were reported since the last tick.
+    touched: HashSet<WalletId>,
     /// Wallets whose subscribers may have to be told.
-    stale: HashSet<WalletId>,
-    /// Wallets with something that the ledger does not hold.
+    tells: Agenda,
+    /// Wallets with something that the ledger does not hold, and when it is written.
     dirty: HashSet<WalletId>,
+    persists: Agenda,
+    /// Wallets that are to be read again.
+    rereads: Agenda,
+    settled_at: Duration,
+    /// Somebody waits for durability until then.
+    settle_always_until: Duration,
+    tidied_at: Duration,
     usage_at: Duration,
     is_writing_usage: bool,
     retry_at: Duration,
@@ -144,8 +183,14 @@ impl Shard {
             tasks: JoinSet::new(),
             reads: 0,
             batches: 0,
-            stale: HashSet::new(),
+            touched: HashSet::new(),
+            tells: Agenda::default(),
             dirty: HashSet::new(),
+            persists: Agenda::default(),
+            rereads: Agenda::default(),
+            settled_at: Duration::ZERO,
+            settle_always_until: Duration::ZERO,
+            tidied_at: Duration::ZERO,
             usage_at: Duration::ZERO,
             is_writing_usage: false,
             retry_at: Duration::ZERO,
@@ -187,10 +232,10 @@ impl Shard {
     fn take(&mut self, command: Command) {
         let (now, wall) = (self.node.clock.monotonic(), self.node.now());
         match command {
-            Command::Open { stream, own, sink } => {
-                let mark = StreamMark::default();
-                let wallets = HashSet::new();
-                self.streams.insert(stream, Stream { mark, own, sink, wallets });
+            Command::Open { stream, own, staleness_limit, sink } => {
+                let (mark, wallets) = (StreamMark::default(), HashSet::new());
+                let open = Stream { mark, own, staleness_limit, sink, wallets };
+                self.streams.insert(stream, open);
             }
             Command::Own { stream, own } => self.set_own(stream, own),
             Command::Report { stream, mark, parts, ended } => {
@@ -208,6 +253,10 @@ impl Shard {
                     }
                 }
             }
+            Command::Flush { stream } => {
+                self.flush(stream, now);
+                self.start_writes(now);
+            }
             Command::Close { stream } => {
                 let subscribed = self.streams.remove(&stream).map(|open| open.wallets);
                 for wallet in subscribed.iter().flatten().chain(&self.dirty) {
@@ -218,10 +267,8 @@ impl Shard {
                 }
             }
             Command::Changed { wallet } => {
-                if let Some(entry) = self.wallets.get_mut(&wallet) {
-                    entry.is_read_wanted = true;
-                    self.start_read(wallet);
-                }
+                self.want_read(wallet, now);
+                self.start_read(wallet);
             }
             Command::Ask { wallet, is_peek, answer } => self.ask(wallet, is_peek, answer),
             Command::Forget => self.forget(),
@@ -233,11 +280,12 @@ impl Shard {
     }
 
     fn set_own(&mut self, stream: StreamId, own: Arc<OwnIncarnations>) {
+        let now = self.node.clock.monotonic();
         let Some(open) = self.streams.get_mut(&stream) else { return };
         for wallet in &open.wallets {
             if let Some(entry) = self.wallets.get_mut(wallet) {
                 entry.machine.set_own(stream, &own);
-                self.stale.insert(*wallet);
+                self.tells.sooner(*wallet, now);
             }
         }
         open.own = own;
@@ -252,23 +300,40 @@ impl Shard {
     ) {
         let (now, wall) = (self.node.clock.monotonic(), self.node.now());
         let Some(open) = self.streams.get_mut(&stream) else { return };
-        open.mark = mark;
+        let is_first = std::mem::replace(&mut open.mark, mark).arrival == 0;
+        // Snapshots that it was told before have no age yet.
+        let without_age = if is_first { open.wallets.clone() } else { HashSet::new() };
+        for wallet in without_age {
+            self.want_read(wallet, now);
+        }
         for (wallet, part) in parts {
             let entry = self.wallets.entry(*wallet).or_insert_with(|| Entry::new(*wallet, now));
             entry.machine.report(stream, mark.arrival, part, wall);
-            entry.in_use_until = now + USE_MEMORY;
             entry.last_used = now;
-            entry.is_read_wanted |= entry.machine.account().is_none();
+            // Somebody waits for what he found after a crash, and for where late units went.
+            let is_waited_for =
+                part.is_fenced || part.registers.iter().any(|each| each.is_recovered);
+            if is_waited_for {
+                entry.is_hurried = true;
+                self.settle_always_until = now + need::SETTLE_ALWAYS;
+            }
+            let is_unread = entry.machine.account().is_none();
             // Where nothing is dirty after all, the next look at what is settled drops it.
             self.dirty.insert(*wallet);
-            self.stale.insert(*wallet);
+            self.touched.insert(*wallet);
+            if is_unread {
+                self.want_read(*wallet, now);
+            }
         }
         if let Some(incarnation) = ended {
             for (wallet, entry) in &mut self.wallets {
-                entry.machine.end_incarnation(incarnation, mark.seq, wall);
-                self.stale.insert(*wallet);
-                self.dirty.insert(*wallet);
+                if entry.machine.end_incarnation(incarnation, mark.seq, wall) {
+                    self.tells.sooner(*wallet, now);
+                    self.persists.sooner(*wallet, now);
+                    self.dirty.insert(*wallet);
+                }
             }
+            self.flush(stream, now);
         }
     }
 
@@ -288,8 +353,9 @@ impl Shard {
             open.wallets.insert(wallet);
             let entry = self.wallets.entry(wallet).or_insert_with(|| Entry::new(wallet, now));
             entry.machine.subscribe(stream, Arc::clone(&open.own));
-            entry.is_read_wanted = true;
             entry.last_used = now;
+            self.want_read(wallet, now);
+            let Some(entry) = self.wallets.get(&wallet) else { continue };
             // What is known is told at once; its age follows with the read. That there was no such
             // wallet is not known of now.
             if entry.machine.account().is_some() {
@@ -315,7 +381,7 @@ impl Shard {
             return;
         }
         entry.asking.push(answer);
-        entry.is_read_wanted = true;
+        self.want_read(wallet, now);
         self.start_read(wallet);
     }
 
@@ -326,7 +392,10 @@ impl Shard {
         }
         self.wallets.clear();
         self.dirty.clear();
-        self.stale.clear();
+        self.touched.clear();
+        self.tells.clear();
+        self.persists.clear();
+        self.rereads.clear();
         self.reads = 0;
         self.batches = 0;
         self.is_writing_usage = false;
@@ -335,33 +404,18 @@ impl Shard {
 
     fn tick(&mut self) {
         let now = self.node.clock.monotonic();
+        self.assess_touched(now);
         self.start_writes(now);
         self.start_usage(now);
         self.start_due_reads(now);
-        self.settle();
-        self.tell_stale();
-        self.forget_idle(now, IDLE_MAX);
+        self.settle_in_time(now);
+        self.tell_due(now);
+        if now.saturating_sub(self.tidied_at) >= TIDY_EVERY {
+            self.tidied_at = now;
+            self.forget_idle(now, IDLE_MAX);
+        }
         self.gauge(now);
         self.end_drain();
-    }
-
-    fn start_due_reads(&mut self, now: Duration) {
-        let streams = &self.streams;
-        let latest = |stream| streams.get(&stream).map(|open| open.mark).unwrap_or_default();
-        let is_due = |entry: &Entry| {
-            entry.is_read_wanted
-                || (entry.machine.is_subscribed()
-                    && (entry.read_at <= now || entry.machine.has_unanswered(latest)))
-        };
-        let is_free = |entry: &Entry| !entry.is_reading;
-        let due = self.wallets.iter().filter(|(_, entry)| is_free(entry) && is_due(entry));
-        let room = READS_MAX.saturating_sub(self.reads);
-        let mut due: Vec<(Duration, WalletId)> =
-            due.map(|(wallet, entry)| (entry.read_at, *wallet)).collect();
-        due.sort_unstable();
-        for (_, wallet) in due.into_iter().take(room) {
-            self.start_read(wallet);
-        }
     }
 
     fn forget_idle(&mut self, now: Duration, after: Duration) {
@@ -372,12 +426,14 @@ impl Shard {
                 && now.saturating_sub(entry.last_used) >= after
         };
         let before = self.wallets.len();
-        let (stale, dirty) = (&mut self.stale, &mut self.dirty);
-        self.wallets.retain(|wallet, entry| {
+        let Shard { wallets, tells, dirty, persists, rereads, .. } = self;
+        wallets.retain(|wallet, entry| {
             let is_kept = !is_idle(entry);
             if !is_kept {
-                stale.remove(wallet);
                 dirty.remove(wallet);
+                tells.remove(*wallet);
+                persists.remove(*wallet);
+                rereads.remove(*wallet);
             }
             is_kept
         });
@@ -399,12 +455,6 @@ impl Shard {
             }
         }
     }
-
-    /// How often this wallet is persisted and read, now that it is worth what it is.
-    fn bounds(&self) -> Bounds {
-        let settings = &self.node.settings;
-        Bounds { fastest: settings.tick, slowest: settings.persist_interval }
-    }
 }
 
 // === impl Entry ===
@@ -414,11 +464,16 @@ impl Entry {
         Entry {
             machine: NodeWallet::new(wallet),
             burn: Burn::default(),
-            persist_at: now,
-            read_at: now,
+            left: Money::ZERO,
+            told_left: Money::ZERO,
+            told_at: Duration::ZERO,
+            persisted_left: Money::ZERO,
+            persisted_at: Duration::ZERO,
+            rows_until: Duration::ZERO,
+            is_hurried: false,
+            is_write_wanted: false,
             is_reading: false,
             is_read_wanted: false,
-            in_use_until: Duration::ZERO,
             last_used: now,
             asking: Vec::new(),
             asked: Vec::new(),
@@ -435,7 +490,7 @@ impl Entry {
 
     fn is_shared(&self, now: Duration) -> bool {
         let foreign = self.machine.last_foreign_change();
-        foreign.is_some_and(|at| now.saturating_sub(at) < USE_MEMORY)
+        foreign.is_some_and(|at| now.saturating_sub(at) < SHARED_MEMORY)
     }
 
     fn answer_all(&mut self, answer: impl Fn() -> Result<Worth, Refusal>) {

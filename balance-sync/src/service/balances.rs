@@ -176,7 +176,7 @@ impl Watch {
         let stream = node.number_stream();
         let (tell, mut told) = mpsc::channel(1);
         let sink = Sink::new(tell, Arc::new(Settled::of_shards(node.shards.len())));
-        let open = Command::Open { stream, own: Arc::default(), sink };
+        let open = Command::Open { stream, own: Arc::default(), staleness_limit: None, sink };
         node.to_shard_of(self.wallet, open).await?;
         let subscribe = Command::Subscribe { stream, wallets: vec![self.wallet] };
         node.to_shard_of(self.wallet, subscribe).await?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_ledger_store::LedgerError;
+use tollgate_metering::WalletId;
 use tollgate_metering::node::{Read, ReadError, ReadMark, StreamMark};
-use tollgate_metering::{Money, WalletId};
 
 use super::{Done, RETRY_AFTER, Shard};
 use crate::refusal::{Refusal, chain};
-use crate::settings::{READ_PACE_MAX, READS_MAX};
+use crate::settings::READS_MAX;
 
 /// A read that ended.
 pub(super) struct ReadDone {
@@ -21,6 +21,23 @@ pub(super) struct ReadDone {
 // === impl Shard ===
 
 impl Shard {
+    /// Begins the reads that are due, as many as may be under way.
+    pub(super) fn start_due_reads(&mut self, now: Duration) {
+        let soon = now + self.node.settings.tick / 2;
+        while self.reads < READS_MAX
+            && now >= self.retry_at
+            && let Some(wallet) = self.rereads.take(soon)
+        {
+            let is_needed = |entry: &super::Entry| {
+                !entry.is_reading && (entry.is_read_wanted || entry.machine.is_subscribed())
+            };
+            // One under way plans the next by itself.
+            if self.wallets.get(&wallet).is_some_and(is_needed) {
+                self.start_read(wallet);
+            }
+        }
+    }
+
     /// Begins to read a wallet, unless it is being read or too many are.
     pub(super) fn start_read(&mut self, wallet: WalletId) {
         let now = self.node.clock.monotonic();
@@ -33,6 +50,7 @@ impl Shard {
         let mark = entry.machine.begin_read(latest, now);
         entry.is_reading = true;
         entry.is_read_wanted = false;
+        self.rereads.remove(wallet);
         entry.asked.append(&mut entry.asking);
         self.reads += 1;
         let (node, era) = (Arc::clone(&self.node), self.era);
@@ -63,8 +81,8 @@ impl Shard {
             Ok(()) => {}
             Err(ReadError::Old { took }) => {
                 tracing::warn!(%wallet, ?took, "read was too slow to be used");
-                entry.is_read_wanted = true;
                 entry.asking.append(&mut entry.asked);
+                self.want_read(wallet, now);
                 return;
             }
             Err(error @ ReadError::Generation { .. }) => {
@@ -75,13 +93,16 @@ impl Shard {
             }
         }
         entry.machine.refresh_holds(wall, self.node.settings.hold_life);
-        if entry.machine.is_dirty() {
-            self.dirty.insert(wallet);
-        }
+        let (is_dirty, is_wanted) = (entry.machine.is_dirty(), entry.is_read_wanted);
         self.answer(wallet);
-        self.plan(wallet, now);
+        self.plan_read(wallet, now);
+        if is_dirty {
+            self.dirty.insert(wallet);
+            self.assess(wallet, now);
+        }
         self.tell(wallet);
-        if self.wallets.get(&wallet).is_some_and(|entry| entry.is_read_wanted) {
+        if is_wanted {
+            self.want_read(wallet, now);
             self.start_read(wallet);
         }
     }
@@ -92,7 +113,7 @@ impl Shard {
             self.retry_at = now + RETRY_AFTER;
         }
         let Some(entry) = self.wallets.get_mut(&wallet) else { return };
-        entry.read_at = now + RETRY_AFTER;
+        self.rereads.set(wallet, now + RETRY_AFTER);
         for waiting in entry.asked.drain(..) {
             let detail = chain(error);
             let away = LedgerError::Unavailable { what: "read a wallet", source: detail.into() };
@@ -106,36 +127,4 @@ impl Shard {
             let _ = waiting.send(entry.worth(&self.node));
         }
     }
-
-    /// Sets when the wallet is persisted and read next, by what it is worth and how fast it burns.
-    fn plan(&mut self, wallet: WalletId, now: Duration) {
-        let (bounds, count) = (self.bounds(), self.wallets.len());
-        let settings = &self.node.settings;
-        let Some(entry) = self.wallets.get_mut(&wallet) else { return };
-        let Ok(worth) = entry.worth(&self.node) else {
-            entry.read_at = now + settings.idle_read_interval;
-            return;
-        };
-        entry.burn.look(worth.balance, now);
-        entry.overdraft = worth.balance.debt();
-        let headroom = worth.balance.plus(worth.header.overdraft_limit).unwrap_or(worth.balance);
-        let is_shared = entry.is_shared(now);
-        let interval =
-            if is_shared { entry.burn.interval(headroom, bounds) } else { bounds.slowest };
-        entry.persist_at = entry.persist_at.min(now + interval);
-        // A poor wallet waits for its top-up, whether anybody reports on it or not.
-        let is_poor = headroom.nanos() <= worth.header.balance_at_last_credit.nanos() / 20;
-        let is_waited_for = entry.in_use_until > now || is_poor || headroom <= Money::ZERO;
-        let slowest =
-            if is_waited_for { settings.read_interval } else { settings.idle_read_interval };
-        // A wallet that is not shared needs no haste: its reads only tell its age.
-        let slowest = slowest.max(least_interval(count));
-        let pace = if entry.is_shared(now) { interval.min(slowest) } else { slowest };
-        entry.read_at = now + pace.max(settings.tick);
-    }
-}
-
-/// The interval at which reading so many wallets keeps to the pace of a shard.
-fn least_interval(wallets: usize) -> Duration {
-    Duration::from_secs(1) * u32::try_from(wallets).unwrap_or(u32::MAX) / READ_PACE_MAX
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tollgate_ledger_store::ledger::{HoldWrite, Suspense, UsageWrite};
 use tollgate_ledger_store::{LedgerError, RegisterCell, RegisterWrite};
-use tollgate_metering::WalletId;
-use tollgate_metering::node::{DirtyRegister, StreamId, StreamMark, UsageRow, Writes};
+use tollgate_metering::node::{DirtyRegister, StreamId, StreamMark, UsageRow, Writes, need};
+use tollgate_metering::{UnixMillis, WalletId};
 
-use super::{Done, RETRY_AFTER, Shard};
+use super::{Done, RETRY_AFTER, SETTLE_EVERY, Shard};
 use crate::node::Node;
 use crate::refusal::chain;
 use crate::settings::{BATCH_ROWS_MAX, BATCHES_MAX};
@@ -37,55 +37,60 @@ impl Shard {
         if now < self.retry_at && self.draining.is_empty() {
             return;
         }
-        let mut due: Vec<WalletId> = self.due_wallets(now);
-        due.sort_unstable();
-        let mut due = due.into_iter();
+        if !self.draining.is_empty() {
+            let dirty = &self.dirty;
+            dirty.iter().for_each(|wallet| self.persists.sooner(*wallet, Duration::ZERO));
+        }
+        // Ticks are not exact: what is due within half a tick is due now.
+        let soon = now + self.node.settings.tick / 2;
         while self.batches < BATCHES_MAX {
-            let batch = self.gather(&mut due, now);
+            let mut batch = self.gather(soon, now);
             if batch.is_empty() {
                 return;
             }
+            // Neighbours in the ledger are neighbours in the batch.
+            batch.sort_unstable_by_key(|(wallet, _)| *wallet);
             self.batches += 1;
             let (node, era) = (Arc::clone(&self.node), self.era);
             self.tasks.spawn(async move { Done::Written(era, write(&node, batch).await) });
         }
     }
 
-    fn due_wallets(&self, now: Duration) -> Vec<WalletId> {
-        let is_draining = !self.draining.is_empty();
-        // Ticks are not exact: what is due within half a tick is due now.
-        let now = now + self.node.settings.tick / 2;
-        let is_due = |wallet: &&WalletId| {
-            self.wallets.get(*wallet).is_some_and(|entry| {
-                (is_draining || entry.persist_at <= now) && !entry.machine.is_writing()
-            })
-        };
-        self.dirty.iter().filter(is_due).copied().collect()
-    }
-
-    fn gather(
-        &mut self,
-        due: &mut impl Iterator<Item = WalletId>,
-        now: Duration,
-    ) -> Vec<(WalletId, Writes)> {
+    /// Takes what is due until a batch is full.
+    fn gather(&mut self, soon: Duration, now: Duration) -> Vec<(WalletId, Writes)> {
         let wall = self.node.now();
-        let persist_interval = self.node.settings.persist_interval;
         let marks: HashMap<StreamId, StreamMark> =
             self.streams.iter().map(|(stream, open)| (*stream, open.mark)).collect();
         let latest = |stream| marks.get(&stream).copied().unwrap_or_default();
-        let (mut batch, mut rows) = (Vec::new(), 0);
+        let is_draining = !self.draining.is_empty();
+        let (mut batch, mut rows, mut later) = (Vec::new(), 0, Vec::new());
         while rows < BATCH_ROWS_MAX
-            && let Some(wallet) = due.next()
+            && let Some(wallet) = self.persists.take(soon)
         {
             let Some(entry) = self.wallets.get_mut(&wallet) else { continue };
-            let writes = entry.machine.begin_write(latest, wall);
-            if writes.is_empty() {
+            if entry.machine.is_writing() {
+                // What it lacks is written when this write has ended.
+                entry.is_write_wanted = true;
                 continue;
             }
-            entry.persist_at = now + persist_interval;
-            rows += writes.registers.len() + writes.holds.len() + writes.suspense.len();
+            if entry.rows_until > soon && !entry.is_hurried && !is_draining {
+                later.push((wallet, entry.rows_until));
+                continue;
+            }
+            let writes = entry.machine.begin_write(latest, wall);
+            if writes.is_empty() {
+                // What was not read yet is written when it was.
+                entry.is_hurried &= entry.machine.is_dirty();
+                continue;
+            }
+            entry.is_hurried = false;
+            let count = writes.registers.len() + writes.holds.len() + writes.suspense.len();
+            (entry.persisted_at, entry.persisted_left) = (now, entry.left);
+            entry.rows_until = now + need::rows_interval(count);
+            rows += count;
             batch.push((wallet, writes));
         }
+        later.into_iter().for_each(|(wallet, at)| self.persists.sooner(wallet, at));
         batch
     }
 
@@ -106,11 +111,15 @@ impl Shard {
             let acknowledged = writes.acknowledged(these, is_held_written, is_suspense_written);
             let Some(entry) = self.wallets.get_mut(&wallet) else { continue };
             entry.machine.end_write(&acknowledged, is_whole);
+            if std::mem::take(&mut entry.is_write_wanted) {
+                self.persists.sooner(wallet, now);
+            }
             if !is_whole {
                 self.retry_at = now + RETRY_AFTER;
+                self.persists.sooner(wallet, self.retry_at);
             }
         }
-        self.settle();
+        self.settle_in_time(now);
         self.end_drain();
     }
 
@@ -121,8 +130,12 @@ impl Shard {
             return;
         }
         self.usage_at = now + self.node.settings.usage_interval;
+        // A minute is written when it is over, and once: or there are no minutes to come.
+        let ended_by =
+            if self.draining.is_empty() { self.node.now() } else { UnixMillis(i64::MAX) };
         let entries = self.wallets.values_mut();
-        let rows: Vec<UsageRow> = entries.flat_map(|entry| entry.machine.take_usage()).collect();
+        let rows: Vec<UsageRow> =
+            entries.flat_map(|entry| entry.machine.take_usage(ended_by)).collect();
         if rows.is_empty() {
             return;
         }
@@ -148,6 +161,15 @@ impl Shard {
             }
         }
         self.end_drain();
+    }
+
+    /// Tells each stream how far its reports are durable, if that is due.
+    pub(super) fn settle_in_time(&mut self, now: Duration) {
+        let is_waited_for = now < self.settle_always_until || !self.draining.is_empty();
+        if is_waited_for || now.saturating_sub(self.settled_at) >= SETTLE_EVERY {
+            self.settled_at = now;
+            self.settle();
+        }
     }
 
     /// Tells each stream how far its reports are durable.

@@ -46,7 +46,7 @@ async fn a_balance_is_the_ledgers_and_the_newest_reports() {
     let node = ground.node_with(settings).await;
     let (mut client, mut gateway) = (client(&node).await, Gateway::connect(&node).await);
     let seq = gateway.report(vec![register_of(ground.meter(), "3")]).await;
-    gateway.durable(seq).await;
+    gateway.flushed(seq).await;
     // Not in the ledger for minutes; the debt is shown as it is.
     let holds = vec![(ground.wallet, money("0.5"))];
     let registers = vec![register_of(ground.meter(), "1200")];

@@ -71,23 +71,31 @@ impl Gateway {
     pub(crate) async fn connect(node: &TestNode) -> Gateway {
         let mut client = client(node).await;
         let incarnation = register(&mut client, Uuid::new_v4()).await;
-        Gateway::open(&mut client, incarnation).await
+        Gateway::open(&mut client, incarnation, 0).await
+    }
+
+    /// The same, with a staleness limit.
+    pub(crate) async fn connect_with_limit(node: &TestNode, limit_ms: u32) -> Gateway {
+        let mut client = client(node).await;
+        let incarnation = register(&mut client, Uuid::new_v4()).await;
+        Gateway::open(&mut client, incarnation, limit_ms).await
     }
 
     /// Opens a stream to another node, or again.
     pub(crate) async fn reconnect(node: &TestNode, incarnation: Incarnation, seq: i64) -> Gateway {
-        let mut gateway = Gateway::open(&mut client(node).await, incarnation).await;
+        let mut gateway = Gateway::open(&mut client(node).await, incarnation, 0).await;
         gateway.seq = gateway.seq.max(seq);
         gateway
     }
 
-    async fn open(client: &mut Client, incarnation: Incarnation) -> Gateway {
+    async fn open(client: &mut Client, incarnation: Incarnation, limit_ms: u32) -> Gateway {
         let (outgoing, messages) = mpsc::channel(64);
         let own = OwnIncarnations { number: 1, incarnations: vec![incarnation] };
         let hello = v1::Hello {
             incarnation: Some(incarnation.into()),
             gateway: "gateway".to_owned(),
             own: Some((&own).into()),
+            staleness_limit_ms: limit_ms,
         };
         let hello = v1::GatewayMessage { message: Some(Inbound::Hello(hello)) };
         outgoing.send(hello).await.unwrap();
@@ -154,6 +162,12 @@ impl Gateway {
             }
             self.passed.push(message);
         }
+    }
+
+    /// Asks for durability of all that was reported, and waits until the report is called durable.
+    pub(crate) async fn flushed(&mut self, seq: i64) {
+        self.send(Inbound::Flush(v1::Flush {})).await;
+        self.durable(seq).await;
     }
 
     /// Waits until the report is called durable.

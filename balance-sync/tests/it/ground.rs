@@ -271,7 +271,8 @@ impl TestNode {
     /// The value of a metric with these labels, summed over the others.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name() == name).unwrap();
+        // Nothing was counted yet.
+        let Some(family) = families.iter().find(|family| family.name() == name) else { return 0.0 };
         let has_label = |metric: &&prometheus::proto::Metric| {
             label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label)
         };

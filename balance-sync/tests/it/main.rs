@@ -9,5 +9,6 @@ mod gateway;
 mod ground;
 mod housekeeping;
 mod ledger;
+mod need;
 mod streams;
 mod wrong_clock;

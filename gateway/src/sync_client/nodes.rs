@@ -167,6 +167,11 @@ impl Node {
         self.stream.as_ref().is_some_and(|stream| stream.sender.try_send(message).is_ok())
     }
 
+    /// Whether something was reported on the stream that is not durable yet.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether no report was sent on the stream for this long.
     pub(super) fn is_silent(&self, now: Duration, this_long: Duration) -> bool {
         self.reported_at.is_none_or(|at| now.saturating_sub(at) >= this_long)

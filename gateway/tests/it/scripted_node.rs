@@ -403,6 +403,8 @@ impl NodeInner {
                     self.subscriptions.lock().1 += left.len();
                     wallets.retain(|wallet| !left.contains(wallet));
                 }
+                // Everything is durable at once here.
+                FromGateway::Flush(v1::Flush {}) => {}
                 FromGateway::LocalView(answer) => *self.view.lock() = answer.view,
             }
             for wallet in wallets.iter().filter(|_| !script.is_mute) {

@@ -44,6 +44,10 @@ pub const LOOKS: u32 = 8;
 /// gateways that use it up together have as many registers and holds.
 pub const ROWS_PER_SECOND_MAX: u32 = 900;
 
+/// Most snapshots of one wallet that are pushed in a second, whatever it needs, to all gateways
+/// that use it.
+pub const PUSHES_PER_SECOND_MAX: u32 = 2_000;
+
 /// Of the staleness limit, in tenths: how long a rich wallet may wait to be read again, …
 const READ_TENTHS: u32 = 4;
 /// … to be persisted before that, …
@@ -103,6 +107,20 @@ pub fn report_within(staleness_limit: Duration) -> Duration {
 #[must_use]
 pub fn rows_interval(rows: usize) -> Duration {
     Duration::from_secs(1) * u32::try_from(rows).unwrap_or(u32::MAX) / ROWS_PER_SECOND_MAX
+}
+
+/// The least interval at which pushing to so many gateways keeps to [`PUSHES_PER_SECOND_MAX`].
+#[must_use]
+pub fn pushes_interval(gateways: usize) -> Duration {
+    Duration::from_secs(1) * u32::try_from(gateways).unwrap_or(u32::MAX) / PUSHES_PER_SECOND_MAX
+}
+
+/// Whether so much of what was left was lost since somebody was told that he must not wait, however
+/// slow the pace was until now.
+#[must_use]
+pub fn is_sudden(told: Money, left: Money) -> bool {
+    let lost = told.nanos().saturating_sub(left.nanos());
+    lost > 0 && lost.saturating_mul(i128::from(LOOKS)) >= left.nanos()
 }
 
 // === impl Burn ===
@@ -193,6 +211,25 @@ mod tests {
         let writes = Duration::from_secs(1).as_nanos() / rows_interval(200).as_nanos();
         assert!((3..=5).contains(&writes), "{writes}");
         assert_eq!(rows_interval(0), Duration::ZERO);
+        assert_eq!(pushes_interval(100), Duration::from_millis(50));
+        assert!(pushes_interval(16) < BOUNDS.fastest);
+    }
+
+    #[test]
+    fn an_eighth_of_what_is_left_is_sudden() {
+        let rows = [
+            ("10", "9.5", false),
+            ("10", "8", true),
+            ("9", "8", true),
+            ("9", "8.9", false),
+            ("0.5", "-1", true),
+            ("-1", "-1", false),
+            ("-1", "-1.01", true),
+            ("1", "9", false),
+        ];
+        for (told, left, want) in rows {
+            assert_eq!(is_sudden(money(told), money(left)), want, "{told} {left}");
+        }
     }
 
     #[test]

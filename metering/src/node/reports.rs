@@ -72,11 +72,13 @@ impl NodeWallet {
         self.note_draw(stream, arrival, part);
     }
 
-    /// The incarnation has ended: none of its calls is open.
-    pub fn end_incarnation(&mut self, incarnation: Incarnation, seq: i64, now: UnixMillis) {
-        if self.holds.contains_key(&incarnation) {
+    /// The incarnation has ended: none of its calls is open. Whether it had any here.
+    pub fn end_incarnation(&mut self, incarnation: Incarnation, seq: i64, now: UnixMillis) -> bool {
+        let has_held = self.holds.contains_key(&incarnation);
+        if has_held {
             self.hold(incarnation, Money::ZERO, seq, now);
         }
+        has_held
     }
 
     /// Merges a register; whether the ledger does not hold it yet.

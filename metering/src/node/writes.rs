@@ -12,6 +12,9 @@ use crate::money::Money;
 use crate::time::UnixMillis;
 use crate::units::Units;
 
+/// Milliseconds of a minute.
+const MINUTE_MS: i64 = 60_000;
+
 /// One cell of a register to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirtyRegister {
@@ -200,23 +203,27 @@ impl NodeWallet {
         self.settle_if_clean();
     }
 
-    /// Takes the minutes of usage that wait; those of a failed write come back by
-    /// [`NodeWallet::return_usage`].
-    pub fn take_usage(&mut self) -> Vec<UsageRow> {
+    /// Takes the minutes of usage that have ended by a time, so that each is one row written once;
+    /// those of a failed write come back by [`NodeWallet::return_usage`].
+    pub fn take_usage(&mut self, ended_by: UnixMillis) -> Vec<UsageRow> {
         if self.account.is_none() {
             return Vec::new();
         }
-        let usage = std::mem::take(&mut self.usage);
-        let rows = usage.into_iter().flat_map(|((meter, incarnation), minutes)| {
-            minutes.into_iter().map(move |(minute, (units, seq))| UsageRow {
-                meter,
-                incarnation,
+        let first_open = ended_by.0.div_euclid(MINUTE_MS);
+        let mut rows = Vec::new();
+        for ((meter, incarnation), minutes) in &mut self.usage {
+            let open = minutes.split_off(&first_open);
+            let ended = std::mem::replace(minutes, open);
+            rows.extend(ended.into_iter().map(|(minute, (units, seq))| UsageRow {
+                meter: *meter,
+                incarnation: *incarnation,
                 minute,
                 units,
                 seq,
-            })
-        });
-        rows.collect()
+            }));
+        }
+        self.usage.retain(|_, minutes| !minutes.is_empty());
+        rows
     }
 
     /// Puts minutes back that were not written.

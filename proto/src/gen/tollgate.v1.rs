@@ -112,7 +112,7 @@ pub struct RegisterResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GatewayMessage {
-    #[prost(oneof = "gateway_message::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "gateway_message::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<gateway_message::Message>,
 }
 /// Nested message and enum types in `GatewayMessage`.
@@ -131,6 +131,8 @@ pub mod gateway_message {
         Unsubscribe(super::Unsubscribe),
         #[prost(message, tag = "6")]
         LocalView(super::LocalViewAnswer),
+        #[prost(message, tag = "7")]
+        Flush(super::Flush),
     }
 }
 /// First on a stream.
@@ -143,7 +145,14 @@ pub struct Hello {
     pub gateway: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub own: ::core::option::Option<OwnIncarnations>,
+    /// Older balances admit nothing there, so nothing that it uses may be persisted or read again
+    /// later than a part of this; 0: the node's own intervals count.
+    #[prost(uint32, tag = "4")]
+    pub staleness_limit_ms: u32,
 }
+/// Persist at once what was reported on this stream: the gateway ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Flush {}
 /// Which incarnations the gateway counts itself; a whole list, with a number that only rises.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OwnIncarnations {
@@ -507,7 +516,8 @@ pub mod sync_client {
     ///
     /// Durability. A node persists behind. Durable{seq} says: every register that a report up to `seq`
     /// carried on THIS stream is in the ledger. What a stream that broke had not called durable is
-    /// sent again on the next stream, to whichever node. A node that reports another generation is a
+    /// sent again on the next stream, to whichever node. How far behind follows need: a rich wallet may
+    /// wait for seconds; Flush asks for what this stream reported at once. A node that reports another generation is a
     /// restored ledger: every register since birth is sent again.
     ///
     /// Snapshots. A gateway subscribes to the wallets it uses. A node sends a snapshot when a wallet is
@@ -697,7 +707,8 @@ pub mod sync_server {
     ///
     /// Durability. A node persists behind. Durable{seq} says: every register that a report up to `seq`
     /// carried on THIS stream is in the ledger. What a stream that broke had not called durable is
-    /// sent again on the next stream, to whichever node. A node that reports another generation is a
+    /// sent again on the next stream, to whichever node. How far behind follows need: a rich wallet may
+    /// wait for seconds; Flush asks for what this stream reported at once. A node that reports another generation is a
     /// restored ledger: every register since birth is sent again.
     ///
     /// Snapshots. A gateway subscribes to the wallets it uses. A node sends a snapshot when a wallet is

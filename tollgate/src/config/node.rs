@@ -43,7 +43,8 @@ pub(crate) struct NodeSection {
     /// What a client with a certificate of `tls.client_ca_file` may do.
     #[serde(default = "gateway")]
     pub(crate) certificate_role: Role,
-    /// How often what gateways reported is written to the ledger; absent: each second on a cluster, as it comes on SQLite.
+    /// How late what gateways reported of a rich wallet is written to the ledger, a poor one being written at once; absent:
+    /// two seconds.
     pub(crate) persist_interval_ms: Option<u64>,
 }
 

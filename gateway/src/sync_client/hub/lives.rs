@@ -174,6 +174,7 @@ impl Hub {
             incarnation: Some(incarnation.into()),
             gateway: self.parts.gateway.clone(),
             own: Some((&own).into()),
+            staleness_limit_ms: self.staleness_limit_ms(),
         });
         self.hello.send_replace(hello);
         for node in 0..self.nodes.len() {
@@ -190,6 +191,11 @@ impl Hub {
         if stream.sender.try_send(v1::GatewayMessage { message: Some(own) }).is_err() {
             stream.end.cancel();
         }
+    }
+
+    fn staleness_limit_ms(&self) -> u32 {
+        let limit = self.parts.wallets.books.staleness_limit;
+        u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)
     }
 
     fn own_list(&self) -> OwnIncarnations {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tollgate_metering::protocol::{Report, ReportedDraw, ReportedRegister};
 use tollgate_metering::wallet::Life;
 use tollgate_metering::{Meter, Money, Units, WalletId};
-use tollgate_proto::report_to_wire;
 use tollgate_proto::v1::gateway_message::Message as ToNode;
+use tollgate_proto::{report_to_wire, v1};
 
 use super::Hub;
 use crate::spend_file::{Spend, SpendFile};
@@ -43,6 +43,15 @@ impl Hub {
         self.answer_modes(now);
         if self.drain.is_some() {
             self.end_lives();
+            self.flush();
+        }
+    }
+
+    /// Asks nodes for what waits for them, as long as something does.
+    fn flush(&mut self) {
+        for node in self.nodes.iter().filter(|node| node.has_pending()) {
+            // A stream that takes no more is asked at the next tick.
+            node.send(ToNode::Flush(v1::Flush {}));
         }
     }
 

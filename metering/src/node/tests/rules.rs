@@ -268,19 +268,24 @@ fn a_hold_that_was_given_back_before_it_was_read_is_written() {
 }
 
 #[test]
-fn the_last_minute_of_usage_is_overwritten_in_place() {
+fn a_minute_of_usage_is_a_row_once_it_is_over() {
     let (mut node, ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
     reread(&mut node, &ledger, mark(0, 0));
     for (seq, whole) in [(1, 3), (2, 5), (60_000_001, 9)] {
         node.report(A, 1, &part(incarnation(11), seq, vec![register(meter(1), whole)]), NOW);
     }
-    let rows = node.take_usage();
+    let (open, over) = (UnixMillis(119_999), UnixMillis(120_000));
+    assert_eq!(node.take_usage(UnixMillis(59_999)), []);
+    let first = node.take_usage(open);
+    assert_eq!(first.iter().map(|row| row.minute).collect::<Vec<_>>(), [0]);
+    node.return_usage(&first);
+    let rows = node.take_usage(over);
     let seen: Vec<_> = rows.iter().map(|row| (row.minute, row.units, row.seq)).collect();
     assert_eq!(seen, [(0, units(5), 2), (1, units(9), 60_000_001)]);
-    assert!(node.take_usage().is_empty());
+    assert!(node.take_usage(over).is_empty());
     node.report(A, 1, &part(incarnation(11), 60_000_002, vec![register(meter(1), 10)]), NOW);
     node.return_usage(&rows);
-    assert_eq!(node.take_usage()[1].units, units(10));
+    assert_eq!(node.take_usage(over)[1].units, units(10));
 }
 
 #[test]
