@@ -256,11 +256,12 @@ impl<'a> Stand<'a> {
 
     fn result(&self, quiet: &Quiet) -> Run {
         let wallets = &self.scenario.wallets;
-        let samples: Vec<Sample> = {
+        let mut samples: Vec<Sample> = {
             let span = self.scenario.span();
             let samples = self.samples.lock();
             samples.iter().filter(|sample| sample.at <= span).cloned().collect()
         };
+        samples.sort_by_key(|sample| sample.at);
         let balances = samples.iter().map(|sample| Balances {
             at_ms: millis(sample.at),
             ledger: sample.ledger,

@@ -16,6 +16,9 @@ const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Bytes of an answer at most.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
+/// The attribute of a developer that says what its wallets let through beyond their balance.
+const OVERSPEND_ATTRIBUTE: &str = "tollgate.overspend";
+
 /// Somebody who may manage.
 #[derive(Debug, Clone)]
 pub struct Portal {
@@ -105,8 +108,12 @@ impl Portal {
     ) -> Result<Developer, PortalError> {
         let email = format!("developer-{number}@example.com");
         let user = format!("developer-{number}");
-        let developer =
-            json!({"email": email, "firstName": "Load", "lastName": "Test", "userName": user});
+        // From the first credit on: a wallet that is opened under a policy need not change to it.
+        let policy = json!({"name": OVERSPEND_ATTRIBUTE, "value": overspend.as_str()});
+        let developer = json!({
+            "email": email, "firstName": "Load", "lastName": "Test", "userName": user,
+            "attributes": [policy],
+        });
         self.post("/developers", &developer).await?;
         let of = format!("/developers/{email}");
         let path = format!("{}{of}/monetizationConfig", self.base());
@@ -115,21 +122,8 @@ impl Portal {
         let app = self.post(&format!("{of}/apps"), &app).await?;
         let key = app["credentials"][0]["consumerKey"].as_str().unwrap_or_default().to_owned();
         self.credit(&email, &wallets.currency, wallets.credit, "first").await?;
-        self.set_overspend(&email, overspend).await?;
         self.post(&format!("{of}/subscriptions"), &json!({"apiproduct": "calls"})).await?;
         Ok(Developer { email, key })
-    }
-
-    /// Says what the developer's wallets let through beyond their balance; new ones are optimistic.
-    async fn set_overspend(&self, email: &str, overspend: Overspend) -> Result<(), PortalError> {
-        match overspend {
-            Overspend::Optimistic => Ok(()),
-            Overspend::Strict => {
-                let path = format!("{}/developers/{email}/overspend", self.base());
-                let policy = json!({"overspend": overspend.as_str()});
-                self.send(Method::PUT, &path, &policy).await.map(|_| ())
-            }
-        }
     }
 
     /// Pays `amount` in. The same `id` pays once, so asking again is safe.

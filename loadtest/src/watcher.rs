@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -16,10 +18,13 @@ use crate::portal::Developer;
 /// Between two looks.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Looks that wait for an answer at a time; beyond it there are fewer.
+const LOOKS_MAX: usize = 32;
+
 /// All wallets at one moment, added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// When the answers were there.
+    /// When they were asked for.
     pub at: Duration,
     /// What the ledger has.
     pub ledger: Nanos,
@@ -52,15 +57,27 @@ pub struct Watcher {
 
 impl Watcher {
     /// Looks until it is dropped, and hands over what it sees; a node that is away is passed over.
-    pub async fn run(&self, clock: Clock, mut see: impl FnMut(Sample)) {
-        let mut nodes = vec![None; self.nodes.len()];
+    ///
+    /// A node waits up to a second for a gateway that does not answer, and then says what the others said at once: looks do
+    /// not wait for each other, and are of when they were begun.
+    pub async fn run(&self, clock: Clock, see: impl Fn(Sample)) {
+        let nodes = Mutex::new(vec![None; self.nodes.len()]);
+        let mut looks = FuturesUnordered::new();
         let mut due = Duration::ZERO;
         loop {
-            clock.until(due).await;
-            if let Some(seen) = self.look(&mut nodes).await {
-                see(self.sample(clock.now(), &seen));
+            tokio::select! {
+                () = clock.until(due), if looks.len() < LOOKS_MAX => {
+                    let at = clock.now();
+                    due = (due + LOOK_INTERVAL).max(at);
+                    let nodes = &nodes;
+                    looks.push(async move { (at, self.look(nodes).await) });
+                }
+                Some((at, seen)) = looks.next() => {
+                    if let Some(seen) = seen {
+                        see(self.sample(at, &seen));
+                    }
+                }
             }
-            due = (due + LOOK_INTERVAL).max(clock.now());
         }
     }
 
@@ -79,20 +96,24 @@ impl Watcher {
     }
 
     /// Asks the first node that answers.
-    async fn look(&self, nodes: &mut [Option<(String, Node)>]) -> Option<Vec<Seen>> {
-        for (place, known) in self.nodes.iter().zip(nodes) {
+    async fn look(&self, nodes: &Mutex<Vec<Option<(String, Node)>>>) -> Option<Vec<Seen>> {
+        for (index, place) in self.nodes.iter().enumerate() {
             let url = place.borrow().url.clone();
             if url.is_empty() {
-                *known = None;
                 continue;
             }
-            if known.as_ref().is_none_or(|(of, _)| *of != url) {
-                *known = Node::connect(&url, &self.token).await.ok().map(|node| (url, node));
-            }
-            let Some((_, node)) = known else { continue };
-            match self.ask(node).await {
+            let known = nodes.lock()[index].clone().filter(|(of, _)| *of == url);
+            let node = match known {
+                Some((_, node)) => node,
+                None => {
+                    let Ok(node) = Node::connect(&url, &self.token).await else { continue };
+                    nodes.lock()[index] = Some((url, node.clone()));
+                    node
+                }
+            };
+            match self.ask(&node).await {
                 Ok(seen) => return Some(seen),
-                Err(_) => *known = None,
+                Err(_) => nodes.lock()[index] = None,
             }
         }
         None

@@ -15,7 +15,7 @@ pub const RIGHT: f64 = 24.0;
 /// How wide a character of a label is taken to be.
 const CHARACTER: f64 = 6.3;
 /// Rows for labels of marks.
-const MARK_ROWS: usize = 3;
+const MARK_ROWS: usize = 4;
 /// Height of such a row.
 const MARK_ROW: f64 = 16.0;
 

@@ -17,6 +17,8 @@ const PART_ROW: (f64, f64) = (17.0, 9.0);
 const CLOSE_UP: f64 = 1.25;
 /// How much of the time before and after is shown of a moment.
 const MOMENT_S: f64 = 0.6;
+/// With fewer looks there is nothing to see of a moment.
+const MOMENT_SAMPLES_MIN: usize = 6;
 /// Without a bound, a close-up shows this many calls.
 const CLOSE_UP_CALLS: u64 = 40;
 
@@ -62,8 +64,12 @@ pub fn moment(run: &Run) -> String {
         .filter(|it| (from..=to).contains(&seconds(it.at_ms)))
         .cloned()
         .collect();
-    let high = near.iter().map(|it| it.ledger).max().unwrap_or_default();
-    let low = (-run.summary.overspent).min(-run.price.times(CLOSE_UP_CALLS / 8));
+    if near.len() < MOMENT_SAMPLES_MIN {
+        return String::new();
+    }
+    let high = near.iter().map(|it| it.ledger).max().unwrap_or_default().max(run.price.times(5));
+    let lowest = near.iter().flat_map(|it| it.gateways.iter().flatten().chain([&it.ledger])).min();
+    let low = lowest.copied().unwrap_or_default().min(-run.price.times(CLOSE_UP_CALLS / 8));
     let mut canvas = Canvas::new((from, to));
     canvas.heading("The moment it ran dry", "each gateway hears of the others a little late");
     let values = (position(low) * 1.25, position(high) * 1.05);
@@ -233,11 +239,14 @@ fn lives(canvas: &mut Canvas, run: &Run) {
     canvas.heading("Parts", "red: killed; amber: cut off");
     let end = seconds(run.span_ms);
     for part in run.gateways.iter().chain(&run.nodes) {
+        // A wire is cut for one gateway; the node serves the others.
+        let is_gateway = run.gateways.contains(part);
         let top = canvas.below();
         let bar = (top + (PART_ROW.0 - PART_ROW.1) / 2.0, PART_ROW.1);
         canvas.text((LEFT - 8.0, top + PART_ROW.0 - 4.5), "tick end", part);
         canvas.bar((0.0, end), bar, "alive");
-        for (from, to) in spans(&run.events, part, Kind::Cut, Kind::Healed, end) {
+        let cuts = spans(&run.events, part, Kind::Cut, Kind::Healed, end);
+        for (from, to) in cuts.into_iter().filter(|_| is_gateway) {
             canvas.bar((from, to), bar, "cut-bar");
         }
         for (from, to) in spans(&run.events, part, Kind::Killed, Kind::Back, end) {
