@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tollgate_loadtest::live::Live;
 use tollgate_loadtest::overspend::{self, Place, binary_beside};
 use tollgate_loadtest::scenario::Scenario;
@@ -88,7 +89,7 @@ fn run(command: &Command) -> Result<bool, Box<dyn Error>> {
         // Dropped by an interrupt, a run kills what it started.
         tokio::select! {
             done = work(command, &scenario, &place, &args.report) => done,
-            interrupted = tokio::signal::ctrl_c() => {
+            interrupted = interrupted() => {
                 interrupted?;
                 Err("interrupted".into())
             }
@@ -133,6 +134,15 @@ async fn work(
             println!("report: {}", folder.join("throughput.html").display());
             Ok(found.sustained > 0)
         }
+    }
+}
+
+/// Returns when somebody wants the program to end.
+async fn interrupted() -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = term.recv() => Ok(()),
+        done = tokio::signal::ctrl_c() => done,
     }
 }
 

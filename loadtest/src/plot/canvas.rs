@@ -197,19 +197,26 @@ impl Canvas {
         is_stepped: bool,
     ) {
         let mut path = String::new();
-        let mut is_open = false;
-        for (x, value) in points {
+        let mut before: Option<(f64, f64)> = None;
+        let mut is_held = false;
+        for (x, value) in points.iter().copied().chain([(f64::NAN, None)]) {
             let Some(value) = value else {
-                is_open = false;
+                if let Some((x, _)) = before.take().filter(|_| is_held) {
+                    let _ = write!(path, "H{x:.1}");
+                }
+                is_held = false;
                 continue;
             };
-            let (x, y) = (self.x.clamped(*x), panel.y.clamped(*value));
-            let _ = match (is_open, is_stepped) {
-                (false, _) => write!(path, "M{x:.1} {y:.1}"),
-                (true, true) => write!(path, "H{x:.1}V{y:.1}"),
-                (true, false) => write!(path, "L{x:.1} {y:.1}"),
+            let (x, y) = (self.x.clamped(x), panel.y.clamped(value));
+            is_held = is_stepped && before.is_some_and(|(_, last)| last == y);
+            let _ = match before {
+                None => write!(path, "M{x:.1} {y:.1}"),
+                // A value that holds is drawn once, when it changes.
+                Some(_) if is_held => Ok(()),
+                Some(_) if is_stepped => write!(path, "H{x:.1}V{y:.1}"),
+                Some(_) => write!(path, "L{x:.1} {y:.1}"),
             };
-            is_open = true;
+            before = Some((x, y));
         }
         let _ = write!(self.body, r#"<path d="{path}" class="{class}"/>"#);
     }

@@ -23,6 +23,18 @@ fn message(text: &str) -> String {
 }
 
 #[test]
+fn the_program_ends_with_an_error_that_names_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    std::fs::write(&file, GOOD.replace("credit = \"1\"", "credit = \"0\"")).unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    let output = program.arg("overspend").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("s.toml: wallets.credit: must be above 0"), "{said}");
+}
+
+#[test]
 fn every_sample_can_be_run() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/scenarios");
     let mut count = 0;
