@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::NodeWallet;
 use super::stream::{StreamId, Subscriber};
-use crate::account::Account;
+use crate::account::{Account, Stamp};
 use crate::id::Incarnation;
 use crate::money::Money;
 use crate::protocol::{Snapshot, SnapshotCeiling, SnapshotMeter};
@@ -70,6 +70,8 @@ impl NodeWallet {
 
     /// Grants of these incarnations, and what of theirs was denied.
     fn ceilings(&self, account: &Account, own: &[Incarnation]) -> Vec<SnapshotCeiling> {
+        let mode = account.header.mode.counter;
+        let nothing = Stamp { mode, ..Stamp::default() };
         let told = own.iter().filter_map(|incarnation| {
             let ceiling = account.ceilings.get(incarnation).filter(|row| !row.is_retired);
             let denied = self.draws.denied.get(incarnation);
@@ -78,7 +80,7 @@ impl NodeWallet {
             }
             Some(SnapshotCeiling {
                 incarnation: *incarnation,
-                stamp: ceiling.map(|row| row.stamp).unwrap_or_default(),
+                stamp: ceiling.map_or(nothing, |row| row.stamp),
                 draw: ceiling.map(|row| row.draw).unwrap_or_default(),
                 denied: denied.copied().unwrap_or_default(),
             })

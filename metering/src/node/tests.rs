@@ -14,6 +14,7 @@ use crate::protocol::Snapshot;
 use crate::time::Period;
 
 mod both_sides;
+mod grants;
 mod interleavings;
 mod rules;
 
