@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// An incarnation is folded so long after the fence: reports that were taken just before it have
 /// been written by then.
-const FOLD_DELAY: Duration = Duration::from_secs(3_600);
+pub(crate) const FOLD_DELAY: Duration = Duration::from_secs(3_600);
 
 /// Who books checkpoints.
 const BY: &str = "housekeeping";

@@ -137,6 +137,7 @@ where
         tasks.spawn(Shard::new(Arc::clone(&node), index).run(commands));
     }
     tasks.spawn(guard::watch(Arc::clone(&node)));
+    tasks.spawn(incarnations::watch(Arc::clone(&node)));
     tasks.spawn(catalogue_log::follow(Arc::clone(&node), changes.clone()));
     tasks.spawn(housekeeping::keep(Arc::clone(&node)));
     tasks.spawn(pass_changes(Arc::clone(&node), changes));

@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) overdraft_wallets: IntGauge,
     pub(crate) overdraft_total: GaugeVec,
     pub(crate) housekeeping: IntCounterVec,
+    pub(crate) grants: IntCounterVec,
 }
 
 // === impl Metrics ===
@@ -88,6 +89,11 @@ impl Metrics {
                 "tollgate_sync_housekeeping_total",
                 "Wallets that housekeeping changed, by what it did.",
                 "action",
+            )?,
+            grants: counters(
+                "tollgate_sync_grant_commits_total",
+                "Conditional changes of strict wallets' grants, by how they ended.",
+                "outcome",
             )?,
         })
     }

@@ -43,6 +43,8 @@ pub(crate) struct Session {
     subscribed: HashSet<WalletId>,
     questions: HashMap<u64, mpsc::Sender<v1::LocalView>>,
     asked: u64,
+    /// Retired incarnations of which the gateway was told.
+    retired: HashSet<Incarnation>,
 }
 
 // === impl Session ===
@@ -84,6 +86,7 @@ impl Session {
             subscribed: HashSet::new(),
             questions: HashMap::new(),
             asked: 0,
+            retired: HashSet::new(),
             node,
         };
         let persist_interval = session.node.settings.persist_interval.as_millis();
@@ -212,6 +215,11 @@ impl Session {
         let is_fenced = self.node.now().since(incarnation.born) > FENCE;
         self.count(if is_fenced { "fenced" } else { "taken" });
         let mark = self.log.take(incarnation, seq, is_fenced, report.is_final)?;
+        if self.node.incarnations.is_retired(incarnation) && self.retired.insert(incarnation) {
+            let reason = v1::RefusedReason::Retired.into();
+            let refused = v1::Refused { incarnation: Some(incarnation.into()), seq, reason };
+            self.send(Outbound::Refused(refused)).await?;
+        }
         let ended = report.is_final.then_some(incarnation);
         let mut by_shard: HashMap<usize, Vec<(WalletId, Part)>> = HashMap::new();
         for ((wallet, _), part) in split(&report, is_fenced, &unpriced) {
@@ -290,6 +298,10 @@ impl Session {
                 let wallet = wallet.0.as_bytes().to_vec();
                 self.send(Outbound::NoWallet(v1::NoWallet { wallet })).await
             }
+            Told::Mode { wallet, mode } => {
+                let wallet = wallet.0.as_bytes().to_vec();
+                self.send(Outbound::Mode(v1::ModeQuestion { wallet, mode })).await
+            }
             Told::End(refusal) => Err(refusal),
         }
     }
@@ -319,27 +331,26 @@ impl Session {
                 let refused = v1::Refused { incarnation: named, seq, reason };
                 self.send(Outbound::Refused(refused)).await?;
             } else {
+                if is_final {
+                    self.log.forget(incarnation);
+                    self.end_incarnation(incarnation).await?;
+                }
                 self.send(Outbound::Durable(v1::Durable { incarnation: named, seq })).await?;
-            }
-            if is_final {
-                self.log.forget(incarnation);
-                self.end_incarnation(incarnation);
             }
         }
         Ok(())
     }
 
-    /// Notes in the registry that nothing more comes; the gateway does not wait for it, and where
-    /// the note is lost the incarnation is folded at the fence instead.
-    fn end_incarnation(&self, incarnation: Incarnation) {
-        let (node, gateway) = (Arc::clone(&self.node), self.gateway.clone());
-        tokio::spawn(async move {
-            let ended_at = Some(node.now());
-            let ended = Registration { incarnation, gateway, ended_at, retired_at: None };
-            if let Err(error) = node.ledger.end_incarnation(&ended).await {
-                tracing::warn!(%incarnation, error = chain(&error), "end was not noted");
-            }
-        });
+    /// Notes in the registry that nothing more comes, before the gateway is told so: grants of the
+    /// incarnation come back by this note, and nobody would say it again. Where it fails the stream
+    /// ends, and the next one carries the final report again.
+    async fn end_incarnation(&self, incarnation: Incarnation) -> Result<(), Refusal> {
+        let (node, gateway) = (&self.node, self.gateway.clone());
+        let ended_at = Some(node.now());
+        let ended = Registration { incarnation, gateway, ended_at, retired_at: None };
+        node.ledger.end_incarnation(&ended).await?;
+        node.incarnations.note_ended(incarnation);
+        Ok(())
     }
 
     async fn forget(

@@ -17,6 +17,7 @@ use tollgate_metering::node::need::Burn;
 use tollgate_metering::node::{NodeWallet, Part, StreamId, StreamMark};
 use tollgate_metering::protocol::OwnIncarnations;
 use tollgate_metering::{Header, Incarnation, Money, WalletId};
+use uuid::Uuid;
 
 use crate::node::Node;
 use crate::refusal::Refusal;
@@ -24,6 +25,7 @@ use crate::settings::WALLETS_MAX;
 
 mod agenda;
 mod gauges;
+mod grants;
 mod need;
 mod reads;
 mod sink;
@@ -121,6 +123,9 @@ struct Entry {
     asking: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
     asked: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
     overdraft: Money,
+    strict: grants::Strict,
+    /// Incarnations of which the registry said, before the newest read, that they have ended.
+    ended: Arc<HashSet<Uuid>>,
 }
 
 /// One stream, as far as this shard is concerned.
@@ -145,6 +150,8 @@ pub(crate) struct Shard {
     touched: HashSet<WalletId>,
     /// Wallets whose subscribers may have to be told.
     tells: Agenda,
+    /// Strict wallets that are to be looked at.
+    looking: HashSet<WalletId>,
     /// Wallets with something that the ledger does not hold, and when it is written.
     dirty: HashSet<WalletId>,
     persists: Agenda,
@@ -168,6 +175,8 @@ pub(crate) struct Shard {
 enum Done {
     Read(u64, Box<reads::ReadDone>),
     Written(u64, writes::Written),
+    Committed(u64, Box<grants::Committed>),
+    Registry(u64, Box<grants::Registry>),
     Usage(u64, writes::UsageWritten),
 }
 
@@ -185,6 +194,7 @@ impl Shard {
             batches: 0,
             touched: HashSet::new(),
             tells: Agenda::default(),
+            looking: HashSet::new(),
             dirty: HashSet::new(),
             persists: Agenda::default(),
             rereads: Agenda::default(),
@@ -215,6 +225,8 @@ impl Shard {
                 Some(done) = self.tasks.join_next() => match done {
                     Ok(Done::Read(era, done)) => self.end_read(era, *done),
                     Ok(Done::Written(era, done)) => self.end_write(era, done),
+                    Ok(Done::Committed(era, done)) => self.end_commit(era, *done),
+                    Ok(Done::Registry(era, done)) => self.end_registry(era, *done),
                     Ok(Done::Usage(era, done)) => self.end_usage(era, done),
                     // The runtime ends, and this task with it.
                     Err(error) if error.is_cancelled() => return,
@@ -267,6 +279,8 @@ impl Shard {
                 }
             }
             Command::Changed { wallet } => {
+                // Also where nobody uses it: its policy may be changing.
+                self.wallets.entry(wallet).or_insert_with(|| Entry::new(wallet, now));
                 self.want_read(wallet, now);
                 self.start_read(wallet);
             }
@@ -323,6 +337,9 @@ impl Shard {
             self.touched.insert(*wallet);
             if is_unread {
                 self.want_read(*wallet, now);
+            }
+            if part.draw.is_some() {
+                self.wants_look(*wallet, now);
             }
         }
         if let Some(incarnation) = ended {
@@ -396,6 +413,7 @@ impl Shard {
         self.tells.clear();
         self.persists.clear();
         self.rereads.clear();
+        self.looking.clear();
         self.reads = 0;
         self.batches = 0;
         self.is_writing_usage = false;
@@ -407,6 +425,7 @@ impl Shard {
         self.assess_touched(now);
         self.start_writes(now);
         self.start_usage(now);
+        self.look();
         self.start_due_reads(now);
         self.settle_in_time(now);
         self.tell_due(now);
@@ -421,6 +440,8 @@ impl Shard {
     fn forget_idle(&mut self, now: Duration, after: Duration) {
         let is_idle = |entry: &Entry| {
             entry.machine.is_idle()
+                && !entry.machine.is_mode_changing()
+                && !entry.strict.is_busy()
                 && !entry.is_reading
                 && entry.asking.is_empty()
                 && now.saturating_sub(entry.last_used) >= after
@@ -478,6 +499,8 @@ impl Entry {
             asking: Vec::new(),
             asked: Vec::new(),
             overdraft: Money::ZERO,
+            strict: grants::Strict::default(),
+            ended: Arc::default(),
         }
     }
 

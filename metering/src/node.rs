@@ -218,6 +218,12 @@ impl NodeWallet {
         self.subscribers.keys().copied()
     }
 
+    /// Whether the wallet's overspend policy is changing.
+    #[must_use]
+    pub fn is_mode_changing(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.header.mode.is_changing)
+    }
+
     /// Whether any stream is subscribed.
     #[must_use]
     pub fn is_subscribed(&self) -> bool {

@@ -197,7 +197,7 @@ impl Watch {
         let mut sent = None;
         while let Some(told) = told.recv().await {
             match told {
-                Told::Snapshot(_) | Told::Fresh { .. } => {}
+                Told::Snapshot(_) | Told::Fresh { .. } | Told::Mode { .. } => {}
                 Told::NoWallet(_) => return Err(Refusal::Missing("wallet")),
                 Told::End(refusal) => return Err(refusal),
             }

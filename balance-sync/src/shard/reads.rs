@@ -29,7 +29,8 @@ impl Shard {
             && let Some(wallet) = self.rereads.take(soon)
         {
             let is_needed = |entry: &super::Entry| {
-                !entry.is_reading && (entry.is_read_wanted || entry.machine.is_subscribed())
+                let is_used = entry.machine.is_subscribed() || entry.machine.is_mode_changing();
+                !entry.is_reading && (entry.is_read_wanted || is_used)
             };
             // One under way plans the next by itself.
             if self.wallets.get(&wallet).is_some_and(is_needed) {
@@ -49,6 +50,7 @@ impl Shard {
         let latest = |stream| streams.get(&stream).map_or(StreamMark::default(), |open| open.mark);
         let mark = entry.machine.begin_read(latest, now);
         entry.is_reading = true;
+        entry.ended = self.node.incarnations.ended();
         entry.is_read_wanted = false;
         self.rereads.remove(wallet);
         entry.asked.append(&mut entry.asking);
@@ -101,6 +103,7 @@ impl Shard {
             self.assess(wallet, now);
         }
         self.tell(wallet);
+        self.tend_strict(wallet);
         if is_wanted {
             self.want_read(wallet, now);
             self.start_read(wallet);

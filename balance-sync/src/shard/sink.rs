@@ -18,6 +18,8 @@ pub(crate) enum Told {
     Fresh { answered_seq: i64, wallets: Vec<WalletId> },
     /// There is no such wallet.
     NoWallet(WalletId),
+    /// The wallet's mode changes: it is to be acknowledged.
+    Mode { wallet: WalletId, mode: u64 },
     /// The stream cannot go on.
     End(Refusal),
 }

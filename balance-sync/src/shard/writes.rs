@@ -120,6 +120,7 @@ impl Shard {
             }
         }
         self.settle_in_time(now);
+        self.look();
         self.end_drain();
     }
 

@@ -216,6 +216,13 @@ impl NodeWallet {
         Ok(change)
     }
 
+    /// Plans the end of a change of the policy, which everybody has acknowledged but `retired`
+    /// incarnations: they are cut.
+    #[must_use]
+    pub fn plan_mode(&self, retired: &[Incarnation]) -> Option<Change> {
+        crate::booking::settle_mode(self.account.as_ref()?, &self.registers, retired)
+    }
+
     /// A change that was planned here was committed.
     pub fn committed(&mut self, change: &Change, now: Duration) {
         let Some(account) = &mut self.account else { return };
@@ -306,6 +313,16 @@ impl NodeWallet {
         }
         change.ceilings = written.into_iter().take(CHANGE_ROWS_MAX).collect();
         (!change.ceilings.is_empty()).then_some(change)
+    }
+}
+
+// === impl Draws ===
+
+impl Draws {
+    /// Forgets incarnations that no longer count.
+    pub(super) fn forget(&mut self, is_late: &dyn Fn(Incarnation) -> bool) {
+        self.by.retain(|incarnation, _| !is_late(*incarnation));
+        self.denied.retain(|incarnation, _| !is_late(*incarnation));
     }
 }
 

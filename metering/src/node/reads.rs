@@ -181,6 +181,7 @@ impl NodeWallet {
         }
         self.holds.retain(|incarnation, _| !is_late(*incarnation));
         self.usage.retain(|(_, incarnation), _| !is_late(*incarnation));
+        self.draws.forget(&is_late);
     }
 
     /// What a retired incarnation counted beyond its cut waits for a person.

@@ -138,10 +138,18 @@ impl Grants {
         self.grants.iter().cloned().chain(first)
     }
 
-    /// What the incarnation wants beyond its ceiling.
-    pub(super) fn wanted(&self, life: Life) -> Money {
-        let wanted = self.wanted.filter(|wanted| wanted.life == life);
-        wanted.map_or(Money::ZERO, |wanted| wanted.price)
+    /// What the incarnation wants and has no room for.
+    pub(super) fn wanted(&self, life: Life, held: Money) -> Money {
+        let is_unmet =
+            |wanted: &Wanted| wanted.life == life && wanted.price > self.left(life, held);
+        self.wanted.filter(is_unmet).map_or(Money::ZERO, |wanted| wanted.price)
+    }
+
+    /// Forgets a want that there is room for now: whoever waits takes it, and where nobody waits
+    /// any more it must not be wanted again once it was taken back.
+    pub(super) fn forget_met(&mut self, held: impl Fn(Life) -> Money) {
+        let left = |wanted: &Wanted| self.left(wanted.life, held(wanted.life));
+        self.wanted = self.wanted.filter(|wanted| wanted.price > left(wanted));
     }
 
     /// The incarnation whose call waits for more than it has, and that no node has denied.

@@ -213,6 +213,8 @@ impl Whole {
         });
         if self.mode_floor <= known.mode.counter && snapshot.mode == known.mode {
             self.grants.take(known.mode.counter, &snapshot.ceilings, own.life_of);
+            let held = |life| held_of(&self.holds, life);
+            self.grants.forget_met(held);
         }
         self.grants.retain(&|life| (own.has)(life) || holds.iter().any(|held| held.life == life));
         self.mode_floor = self.mode_floor.max(known.mode.counter);
@@ -243,7 +245,7 @@ impl Whole {
     }
 
     pub(super) fn held_by(&self, life: Life) -> Money {
-        self.holds.iter().find(|held| held.life == life).map_or(Money::ZERO, |held| held.amount)
+        held_of(&self.holds, life)
     }
 
     pub(super) fn open_prepaid(&self) -> u32 {
@@ -259,7 +261,7 @@ impl Whole {
                 held: self.held_by(grant.life),
                 stamp: grant.stamp,
                 limit: grant.limit,
-                wanted: self.grants.wanted(grant.life),
+                wanted: self.grants.wanted(grant.life, self.held_by(grant.life)),
             };
             (grant.life, drawn)
         };
@@ -434,6 +436,10 @@ impl Whole {
         };
         &mut self.tallies[place]
     }
+}
+
+fn held_of(holds: &[Held], life: Life) -> Money {
+    holds.iter().find(|held| held.life == life).map_or(Money::ZERO, |held| held.amount)
 }
 
 /// The meters of a snapshot that count, with others' units, and the worth of its account.

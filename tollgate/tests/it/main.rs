@@ -15,6 +15,7 @@ mod overspend;
 mod pasted;
 mod shutdown;
 mod standalone;
+mod strict;
 mod support;
 mod telemetry;
 mod tls;

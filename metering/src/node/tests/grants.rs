@@ -305,3 +305,40 @@ fn a_settled_draw_counts_only_once_its_registers_were_read() {
     }
     assert_eq!(world.account.reserved(), Ok(money("0.01")));
 }
+
+#[test]
+fn an_idle_gateway_gives_its_grant_back() {
+    let mut world = World::new("0.02", 2);
+    let (hold, _) = world.patient_call(0);
+    world.gateways[0].wallet.release(hold.unwrap());
+    world.report(0);
+    world.look();
+    assert_eq!(world.account.reserved(), Ok(money("0.01")));
+    world.now += Duration::from_secs(4);
+    for _ in 0..2 {
+        world.look();
+        world.report(0);
+    }
+    world.now += Duration::from_secs(2);
+    world.look();
+    assert_eq!(world.account.reserved(), Ok(Money::ZERO));
+}
+
+/// A gateway remembered what a caller that had gone away wanted: the last cent went back and forth
+/// between it and the wallet for ever.
+#[test]
+fn what_was_granted_and_taken_back_is_not_wanted_again() {
+    let mut world = World::new("0", 1);
+    let (denied, _) = world.patient_call(0);
+    assert!(denied.is_err());
+    world.account.header.credited = money("0.01");
+    world.account.header.version += 1;
+    world.look();
+    world.report(0);
+    for _ in 0..4 {
+        world.now += Duration::from_secs(4);
+        world.look();
+        world.report(0);
+    }
+    assert_eq!(world.account.reserved(), Ok(Money::ZERO));
+}
