@@ -25,7 +25,7 @@ use crate::watcher::{LOOK_INTERVAL, Sample, Watcher};
 
 /// How long everybody may take to agree once the load is over.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(20);
-/// Ages of knowledge matter so near to the moment that a wallet runs dry.
+/// Ages of knowledge matter so shortly before a wallet runs dry.
 const NEAR: Duration = Duration::from_millis(300);
 /// Between two looks at whether they do.
 const QUIET_INTERVAL: Duration = Duration::from_millis(200);
@@ -329,7 +329,9 @@ impl<'a> Stand<'a> {
         }
         let slots = self.tally.slots();
         let dry = dry_moments(&slots);
-        let is_near = |sample: &&Sample| dry.iter().any(|at| sample.at.abs_diff(*at) <= NEAR);
+        // Not after it: a wallet that nobody spends is reported seldom.
+        let is_near =
+            |sample: &&Sample| dry.iter().any(|at| sample.at <= *at && sample.at + NEAR >= *at);
         let near = samples.iter().filter(is_near).map(|sample| sample.staleness);
         let seen = near.max().unwrap_or_default();
         let interval = self.scenario.sync_interval();
