@@ -33,8 +33,8 @@ h2spec: ## run the HTTP/2 conformance suite against the gateway (installs Go if 
 	@exec cargo test --package tollgate-gateway --test it h2spec -- --nocapture
 
 .PHONY: turmoil
-turmoil: ## run the real code over a simulated network, one process a seed (SEEDS=30 FIRST_SEED=1)
-	@SEEDS=$(or $(SEEDS),30) FIRST_SEED=$(or $(FIRST_SEED),1) cargo test --package tollgate --test turmoil the_money -- --nocapture
+turmoil: ## run the real code over a simulated network, one process a seed (SEEDS=16 FIRST_SEED=1)
+	@SEEDS=$(or $(SEEDS),16) FIRST_SEED=$(or $(FIRST_SEED),1) cargo test --package tollgate --test turmoil the_money -- --nocapture
 
 .PHONY: bench
 bench: ## measure against nginx and nginx + Lua + Redis (installs them from Debian; ROUNDS=7 SPAN_S=3)

@@ -17,10 +17,10 @@ use tollgate_gateway::{Metered, SyncSettings, server};
 use tollgate_ledger_store::Ledger;
 use turmoil::Sim;
 
-use crate::ground::Ground;
+use crate::ground::{Ground, catalogue};
 use crate::network::{SimDial, Wire, listen};
 use crate::randomness::Rng;
-use crate::schedule::{Cut, End, GATEWAYS, NODES};
+use crate::schedule::{Cut, End, NODES};
 use crate::upstream;
 
 /// Where gateways serve callers.
@@ -28,7 +28,7 @@ pub(crate) const GATEWAY_PORT: u16 = 8080;
 /// Where nodes serve gateways and people.
 pub(crate) const NODE_PORT: u16 = 8082;
 /// The oldest balance that admits a call.
-pub(crate) const STALENESS_LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const STALENESS_LIMIT: Duration = Duration::from_secs(2);
 /// How long the last spend may take to become durable.
 const FINAL_SYNC_WAIT: Duration = Duration::from_secs(10);
 /// Messages take at most so long where nothing is broken.
@@ -64,7 +64,7 @@ pub(crate) fn node_name(node: u64) -> String {
 
 impl Fleet {
     /// Everything in its place, and nothing broken.
-    pub(crate) fn new(ground: &Rc<Ground>) -> Self {
+    pub(crate) fn new(ground: &Rc<Ground>, gateways: u64) -> Self {
         let mut rng = Rng::new(ground.seed, 2);
         let mut sim = turmoil::Builder::new()
             .rng_seed(rng.next())
@@ -83,11 +83,11 @@ impl Fleet {
             // Within the minute that a node's clock may be off.
             let skew_ms = rng.within(0..40_000).cast_signed() - 20_000;
             add(&mut sim, &node_name(node), ground, move |ground, _, stop| {
-                run_node(ground, skew_ms, is_file, stop)
+                run_node(ground, node, skew_ms, is_file, stop)
             })
         });
         let nodes = nodes.collect();
-        let gateways = (0..GATEWAYS).map(|gateway| {
+        let gateways = (0..gateways).map(|gateway| {
             let skew_ms = rng.within(0..7_200_000).cast_signed() - 3_600_000;
             add(&mut sim, &gateway_name(gateway), ground, move |ground, name, stop| {
                 run_gateway(ground, name, skew_ms, stop)
@@ -195,10 +195,12 @@ fn end_machine(sim: &mut Sim<'static>, machine: &Machine, peers: &[String], end:
 
 async fn run_node(
     ground: Rc<Ground>,
+    node: u64,
     skew_ms: i64,
     is_file: bool,
     stopping: CancellationToken,
 ) -> turmoil::Result {
+    let road = ground.road_of(node);
     let access = balance_sync::Access::open();
     let settings = if is_file {
         balance_sync::Settings::for_file(access)
@@ -211,8 +213,8 @@ async fn run_node(
         ..settings
     };
     let parts = balance_sync::Parts {
-        ledger: Arc::clone(&ground.ledger) as Arc<dyn Ledger>,
-        catalogue: ground.catalogue(),
+        ledger: Arc::clone(road) as Arc<dyn Ledger>,
+        catalogue: catalogue(road),
         clock: Arc::new(ground.time.clock(ground.began, skew_ms)),
         settings,
         registry: Registry::new(),

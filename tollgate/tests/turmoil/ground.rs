@@ -15,9 +15,12 @@ use tollgate_ledger_store::catalogue::records::{
 use tollgate_ledger_store::{
     Book, Catalogue, Clock, DocumentStore, Ledger, LedgerMetrics, SqliteLedger,
 };
+use tollgate_metering::account::Overspend;
 use tollgate_metering::{BillingType, Currency, DeveloperId, Money, UnixMillis, WalletId};
 
 use crate::ledger::{SimLedger, at_once};
+use crate::randomness::Rng;
+use crate::schedule::NODES;
 use crate::time::SimTime;
 
 pub(crate) const ACME: &str = "acme";
@@ -30,8 +33,8 @@ pub(crate) struct Ground {
     pub(crate) seed: u64,
     pub(crate) time: SimTime,
     pub(crate) began: UnixMillis,
-    /// The ledger as the fleet reaches it.
-    pub(crate) ledger: Arc<SimLedger>,
+    /// The ledger as each node reaches it, and as people do.
+    pub(crate) roads: Vec<Arc<SimLedger>>,
     /// The ledger as it is, for the checks.
     pub(crate) truth: Book,
     pub(crate) developer: DeveloperId,
@@ -53,7 +56,8 @@ pub(crate) fn price() -> Money {
 // === impl Ground ===
 
 impl Ground {
-    pub(crate) fn new(seed: u64, began: UnixMillis) -> Self {
+    /// A wallet under this policy, and nothing in it.
+    pub(crate) fn new(seed: u64, began: UnixMillis, policy: Overspend) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         // Nothing here has to survive a power cut.
         let memory = Path::new("/dev/shm");
@@ -66,12 +70,18 @@ impl Ground {
         let path = folder.path().join("ledger.sqlite");
         let file = SqliteLedger::open_with_clock(&path, metrics, Arc::clone(&clock)).unwrap();
         let file = Arc::new(file);
-        let ledger = Arc::new(SimLedger::new(Arc::clone(&file), runtime.handle().clone(), seed));
+        let road = |number| {
+            let rng = Rng::new(seed, 1_000 + number);
+            Arc::new(SimLedger::new(Arc::clone(&file), runtime.handle().clone(), rng))
+        };
+        let roads = (0..=NODES).map(road).collect();
         let still = Arc::clone(&file) as Arc<dyn DocumentStore>;
         let still = Arc::new(Catalogue::new(still, Arc::clone(&file) as Arc<dyn Ledger>));
         let truth = Book::new(file, Arc::clone(&still) as Arc<_>, clock);
         let (developer, wallet, key) = at_once(runtime.handle(), fill(&still, &truth, began));
-        Self { seed, time, began, ledger, truth, developer, wallet, key, folder, runtime }
+        // No incarnation is there yet that would have to acknowledge it.
+        at_once(runtime.handle(), truth.set_overspend(wallet, policy)).unwrap();
+        Self { seed, time, began, roads, truth, developer, wallet, key, folder, runtime }
     }
 
     /// The folder of a gateway's spend files; it outlives the gateway.
@@ -79,10 +89,14 @@ impl Ground {
         self.folder.path().join(gateway)
     }
 
-    /// The catalogue and the book of a machine, over the ledger as it is reached.
-    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
-        let documents = Arc::clone(&self.ledger) as Arc<dyn DocumentStore>;
-        Arc::new(Catalogue::new(documents, Arc::clone(&self.ledger) as Arc<dyn Ledger>))
+    /// The ledger as a node reaches it.
+    pub(crate) fn road_of(&self, node: u64) -> &Arc<SimLedger> {
+        &self.roads[usize::try_from(node).expect("a fleet is small")]
+    }
+
+    /// The ledger as people reach it.
+    pub(crate) fn road_of_people(&self) -> &Arc<SimLedger> {
+        self.road_of(NODES)
     }
 
     /// What the ledger says now: credited and balance.
@@ -90,6 +104,12 @@ impl Ground {
         let standing = at_once(self.runtime.handle(), self.truth.standing(self.wallet)).unwrap();
         (standing.read.account.header.credited, standing.balance)
     }
+}
+
+/// The catalogue of a machine, over the ledger as that reaches it.
+pub(crate) fn catalogue(road: &Arc<SimLedger>) -> Arc<Catalogue> {
+    let documents = Arc::clone(road) as Arc<dyn DocumentStore>;
+    Arc::new(Catalogue::new(documents, Arc::clone(road) as Arc<dyn Ledger>))
 }
 
 async fn fill(

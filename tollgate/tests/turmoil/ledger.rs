@@ -36,7 +36,7 @@ pub(crate) enum Weather {
     Flaky { refused: u64, lost: u64 },
 }
 
-/// A ledger that everything in the simulation reaches over the same bad road.
+/// A ledger as one machine reaches it, over a road of its own.
 pub(crate) struct SimLedger {
     file: Arc<SqliteLedger>,
     aside: Handle,
@@ -83,8 +83,8 @@ pub(crate) fn at_once<T>(aside: &Handle, work: impl Future<Output = T>) -> T {
 // === impl SimLedger ===
 
 impl SimLedger {
-    pub(crate) fn new(file: Arc<SqliteLedger>, aside: Handle, seed: u64) -> Self {
-        let sky = Sky { weather: Weather::Fair, rng: Rng::new(seed, 3) };
+    pub(crate) fn new(file: Arc<SqliteLedger>, aside: Handle, rng: Rng) -> Self {
+        let sky = Sky { weather: Weather::Fair, rng };
         Self { file, aside, sky: Mutex::new(sky) }
     }
 

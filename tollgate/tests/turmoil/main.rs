@@ -1,8 +1,8 @@
 //! The real code over a simulated network, in simulated time, one process a seed.
 //!
 //! Three gateways and two balance-sync nodes share a ledger. While callers call, links are cut in one or both directions, lose
-//! and hold up messages; machines are killed, vanish, stop and start again; the ledger is slow, away, refuses and loses answers;
-//! the month may end. Then all is mended and it becomes quiet. Checked is what a person would ask: was every answered call
+//! and hold up messages; machines are killed, vanish, stop and start again; the ledger is slow, away, refuses and loses answers,
+//! to one node or to all; the month may end. Then all is mended and it becomes quiet. Checked is what a person would ask: was every answered call
 //! charged, once; was nothing charged that did not happen; does a payment count once; do all agree in the end, without anybody
 //! restarting anything; did overspend stay within its bound.
 //!
@@ -33,14 +33,14 @@ mod trace;
 mod upstream;
 
 /// Seeds that run where nobody says how many: about a minute.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 16;
 
 #[test]
 fn the_money_is_right_whatever_breaks() {
-    seeds::each("the_money_is_right_whatever_breaks", SEEDS, scenario::run);
+    seeds::each("the_money_is_right_whatever_breaks", SEEDS, scenario::optimistic);
 }
 
 #[test]
 fn one_seed_replays_identically() {
-    seeds::twice("one_seed_replays_identically", scenario::run);
+    seeds::twice("one_seed_replays_identically", scenario::optimistic);
 }

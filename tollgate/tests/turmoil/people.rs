@@ -20,7 +20,7 @@ use tollgate_proto::v1::balances_client::BalancesClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::fleet::{NODE_PORT, node_name};
-use crate::ground::{ACME, ADA, Ground, eur};
+use crate::ground::{ACME, ADA, Ground, catalogue, eur};
 use crate::network::SimDial;
 use crate::schedule::NODES;
 use crate::trace::Trace;
@@ -98,12 +98,13 @@ impl People {
         for node in 0..NODES {
             tokio::task::spawn_local(Rc::clone(&self).watch(node));
         }
-        let ledger = Arc::clone(&self.ground.ledger) as Arc<dyn Ledger>;
+        let road = self.ground.road_of_people();
+        let ledger = Arc::clone(road) as Arc<dyn Ledger>;
         let clock: Arc<dyn Clock> = Arc::new(self.ground.time.clock(self.ground.began, 0));
         // Two portals: each with a book of its own, so that nothing but the ledger stands between them.
         let books: Vec<_> = (0..RIVALS)
             .map(|_| {
-                let rates = self.ground.catalogue() as Arc<_>;
+                let rates = catalogue(road) as Arc<_>;
                 Rc::new(Book::new(Arc::clone(&ledger), rates, Arc::clone(&clock)))
             })
             .collect();

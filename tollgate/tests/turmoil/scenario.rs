@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tollgate_metering::account::Overspend;
 use tollgate_metering::{Money, Period, UnixMillis};
 
 use crate::callers::{CALLERS, Calls};
@@ -11,7 +12,7 @@ use crate::fleet::{Fleet, STALENESS_LIMIT};
 use crate::ground::{Ground, price};
 use crate::people::{Belief, People, Seen};
 use crate::randomness::{self, Rng};
-use crate::schedule::{Event, GATEWAYS, Schedule};
+use crate::schedule::{Event, Schedule};
 use crate::trace::Trace;
 
 /// Between two looks at the ledger.
@@ -22,13 +23,25 @@ const RECOVERY_MAX: Duration = Duration::from_secs(20);
 const RECOVERED: u64 = 10;
 /// Once nobody calls, everything agrees by then. A gateway forgets an idle wallet after ten seconds.
 const QUIET_MAX: Duration = Duration::from_secs(9);
+/// A strict wallet is spent to the last cent by then.
+const DRY_MAX: Duration = Duration::from_secs(60);
 /// A caller's calls a second at most: it pauses and messages travel.
 const CALLS_A_SECOND_MAX: i128 = 40;
 /// The age of knowledge beside the staleness limit, in seconds, rounded up.
 const KNOWLEDGE_AGE_S: i128 = 2;
 
+/// What is simulated.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    gateways: u64,
+    policy: Overspend,
+    /// What is paid in once all is mended.
+    last_cents: u64,
+}
+
 /// A simulation under way.
 struct Scenario {
+    terms: Terms,
     ground: Rc<Ground>,
     fleet: Fleet,
     calls: Rc<Calls>,
@@ -40,15 +53,19 @@ struct Scenario {
     dry: Option<(Duration, Money)>,
 }
 
-/// Runs a seed and says what it saw, or what was wrong.
-pub(crate) fn run(seed: u64) -> Result<String, String> {
+/// Runs a seed on an optimistic wallet: what it saw, or what was wrong.
+pub(crate) fn optimistic(seed: u64) -> Result<String, String> {
+    run(seed, Terms { gateways: 3, policy: Overspend::Optimistic, last_cents: 10_000 })
+}
+
+fn run(seed: u64, terms: Terms) -> Result<String, String> {
     randomness::seed(seed);
     let began = began(seed);
-    let ground = Rc::new(Ground::new(seed, began));
+    let ground = Rc::new(Ground::new(seed, began, terms.policy));
     crate::seeds::log(&ground.time);
     let trace = Rc::new(Trace::new(&ground.time));
-    let schedule = Schedule::of(seed);
-    let mut scenario = Scenario::new(&ground, &trace);
+    let schedule = Schedule::of(seed, terms.gateways);
+    let mut scenario = Scenario::new(terms, &ground, &trace);
     let ended = scenario.play(&schedule);
     let digest = trace.digest();
     if std::env::var_os("SHOW_TRACE").is_some() || ended.is_err() {
@@ -69,15 +86,15 @@ fn began(seed: u64) -> UnixMillis {
 // === impl Scenario ===
 
 impl Scenario {
-    fn new(ground: &Rc<Ground>, trace: &Rc<Trace>) -> Self {
-        let mut fleet = Fleet::new(ground);
-        let calls = Calls::new(GATEWAYS, &ground.key, trace);
+    fn new(terms: Terms, ground: &Rc<Ground>, trace: &Rc<Trace>) -> Self {
+        let mut fleet = Fleet::new(ground, terms.gateways);
+        let calls = Calls::new(terms.gateways, &ground.key, trace);
         let people = People::new(ground, trace);
         let (all, seed) = (Rc::clone(&calls), ground.seed);
         fleet.sim.host("callers", move || {
             let all = Rc::clone(&all);
             async move {
-                for gateway in 0..GATEWAYS {
+                for gateway in 0..terms.gateways {
                     for caller in 0..CALLERS {
                         tokio::task::spawn_local(Rc::clone(&all).call(gateway, caller, seed));
                     }
@@ -94,7 +111,7 @@ impl Scenario {
             }
         });
         let (ground, trace) = (Rc::clone(ground), Rc::clone(trace));
-        Self { ground, fleet, calls, people, trace, overspent: i128::MIN, dry: None }
+        Self { terms, ground, fleet, calls, people, trace, overspent: i128::MIN, dry: None }
     }
 
     fn play(&mut self, schedule: &Schedule) -> Result<String, String> {
@@ -105,6 +122,9 @@ impl Scenario {
         }
         self.go_on_until(schedule.end)?;
         self.recover()?;
+        if self.terms.policy == Overspend::Strict {
+            self.run_dry()?;
+        }
         let charged = self.become_quiet()?;
         let (calls, paid) = (self.calls.sum(), self.people.paid());
         let (succeeded, unanswered, overspent) =
@@ -125,7 +145,12 @@ impl Scenario {
             Event::GatewayStarts { gateway } => self.fleet.start_gateway(gateway),
             Event::NodeEnds { node, end } => self.fleet.end_node(node, end),
             Event::NodeStarts { node } => self.fleet.start_node(node),
-            Event::Weather(weather) => self.ground.ledger.set_weather(weather),
+            Event::Weather { node: Some(node), weather } => {
+                self.ground.road_of(node).set_weather(weather);
+            }
+            Event::Weather { node: None, weather } => {
+                self.ground.roads.iter().for_each(|road| road.set_weather(weather));
+            }
             Event::Credit { cents } => self.people.pay(cents),
         }
     }
@@ -188,7 +213,7 @@ impl Scenario {
         let overspent = i128::from(succeeded) * price().nanos() - credited.nanos();
         self.overspent = self.overspent.max(overspent);
         self.look_at_dry(credited, balance, calls.youngest)?;
-        let bound = overspend_max();
+        let bound = self.overspend_max();
         if overspent > bound {
             return Err(format!("{overspent} nanos overspent, the bound is {bound}"));
         }
@@ -223,7 +248,7 @@ impl Scenario {
     /// Every gateway answers calls again, though nobody touched it.
     fn recover(&mut self) -> Result<(), String> {
         self.trace.note(|| "all is mended".to_owned());
-        self.people.pay(10_000);
+        self.people.pay(self.terms.last_cents);
         let before: Vec<_> =
             self.calls.tallies.borrow().iter().map(|tally| tally.succeeded()).collect();
         self.go_on_till(RECOVERY_MAX, |all| {
@@ -235,6 +260,15 @@ impl Scenario {
             } else {
                 Err(format!("calls that succeed since all is mended, by gateway: {new:?}"))
             }
+        })
+    }
+
+    /// Everything that is left is spent, wherever it was set aside.
+    fn run_dry(&mut self) -> Result<(), String> {
+        self.trace.note(|| "the last cents are spent".to_owned());
+        self.go_on_till(DRY_MAX, |all| {
+            let (_, balance) = all.ground.balance();
+            if balance.is_zero() { Ok(()) } else { Err(format!("{balance} is left")) }
         })
     }
 
@@ -278,18 +312,21 @@ impl Scenario {
         let is_right = |belief: &Belief| {
             belief.balance == balance && belief.held.is_zero() && belief.not_durable.is_zero()
         };
-        let count = usize::try_from(GATEWAYS).expect("a fleet is small");
+        let count = usize::try_from(self.terms.gateways).expect("a fleet is small");
         if beliefs.len() < count || !beliefs.values().all(is_right) {
             return Err(format!("the ledger has {balance}, gateways believe {beliefs:?}"));
         }
         Ok(())
     }
-}
 
-/// What gateways may admit before they know that the money is gone, in nanos: each at its full rate for as long as it may trust
-/// an old balance.
-fn overspend_max() -> i128 {
-    let rate = i128::from(GATEWAYS * CALLERS) * CALLS_A_SECOND_MAX;
-    let age_s = i128::from(STALENESS_LIMIT.as_secs()) + KNOWLEDGE_AGE_S;
-    rate * age_s * price().nanos()
+    /// What may be admitted beyond the balance, in nanos. On a strict wallet nothing; on an optimistic one what gateways admit
+    /// before they know that the money is gone: each at its full rate for as long as it may trust an old balance.
+    fn overspend_max(&self) -> i128 {
+        let rate = i128::from(self.terms.gateways * CALLERS) * CALLS_A_SECOND_MAX;
+        let age_s = i128::from(STALENESS_LIMIT.as_secs()) + KNOWLEDGE_AGE_S;
+        match self.terms.policy {
+            Overspend::Optimistic => rate * age_s * price().nanos(),
+            Overspend::Strict => 0,
+        }
+    }
 }

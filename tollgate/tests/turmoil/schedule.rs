@@ -1,6 +1,6 @@
 //! What goes wrong, and when: all of it follows from the seed.
 //!
-//! Faults of one link, one machine or the ledger never overlap themselves; those of different ones do. Everything is mended by
+//! Faults of one link, one machine or one way to the ledger never overlap themselves; those of different ones do. Everything is mended by
 //! the end of the schedule, so that what comes after it is quiet.
 
 use std::collections::HashMap;
@@ -9,8 +9,6 @@ use std::time::Duration;
 use crate::ledger::Weather;
 use crate::randomness::Rng;
 
-/// Gateways of the fleet.
-pub(crate) const GATEWAYS: u64 = 3;
 /// Balance-sync nodes of the fleet.
 pub(crate) const NODES: u64 = 2;
 
@@ -57,8 +55,8 @@ pub(crate) enum Event {
     NodeEnds { node: u64, end: End },
     /// It starts again.
     NodeStarts { node: u64 },
-    /// The ledger behaves in another way.
-    Weather(Weather),
+    /// The ledger behaves in another way to one node, or to everybody.
+    Weather { node: Option<u64>, weather: Weather },
     /// Money comes in: cents.
     Credit { cents: u64 },
 }
@@ -75,31 +73,33 @@ enum Place {
     Link(u64, u64),
     Gateway(u64),
     Node(u64),
-    Ledger,
+    Ledger(Option<u64>),
 }
 
 // === impl Schedule ===
 
 impl Schedule {
-    /// The schedule of a seed.
-    pub(crate) fn of(seed: u64) -> Self {
+    /// The schedule of a seed, for so many gateways.
+    pub(crate) fn of(seed: u64, gateways: u64) -> Self {
         let mut rng = Rng::new(seed, 1);
         let (begin, end) = (3_000, 3_000 + rng.within(15_000..25_000));
         let mut events = vec![(500, Event::Credit { cents: rng.within(100..900) })];
+        // Wallets that are dry for long and wallets that are filled all the time.
+        let credits = *rng.pick(&[3, 10, 25]);
         let mut busy: HashMap<Place, u64> = HashMap::new();
         let mut at = begin;
         while at < end {
             at += rng.within(50..1_200);
-            let lasting = rng.within(100..7_000).min(rng.within(100..7_000));
+            let lasting = rng.within(100..10_000).min(rng.within(100..10_000));
             let until = (at + lasting).min(end);
             if at >= until {
                 break;
             }
-            if rng.percent(25) {
+            if rng.percent(credits) {
                 events.push((at, Event::Credit { cents: rng.within(1..400) }));
                 continue;
             }
-            let (place, begins, ends) = fault(&mut rng);
+            let (place, begins, ends) = fault(&mut rng, gateways);
             if busy.get(&place).is_some_and(|busy| *busy >= at) {
                 continue;
             }
@@ -114,8 +114,8 @@ impl Schedule {
 }
 
 /// A fault: where, its beginning, its end.
-fn fault(rng: &mut Rng) -> (Place, Event, Event) {
-    let (gateway, node) = (rng.within(0..GATEWAYS), rng.within(0..NODES));
+fn fault(rng: &mut Rng, gateways: u64) -> (Place, Event, Event) {
+    let (gateway, node) = (rng.within(0..gateways), rng.within(0..NODES));
     let end = *rng.pick(&[End::Kill, End::Vanish, End::Stop]);
     match rng.within(0..10) {
         0..5 => {
@@ -135,7 +135,9 @@ fn fault(rng: &mut Rng) -> (Place, Event, Event) {
             let slow = Weather::Slow(Duration::from_millis(rng.within(50..4_000)));
             let flaky = Weather::Flaky { refused: rng.within(5..50), lost: rng.within(5..45) };
             let weather = *rng.pick(&[slow, flaky, Weather::Away]);
-            (Place::Ledger, Event::Weather(weather), Event::Weather(Weather::Fair))
+            let node = rng.percent(60).then_some(node);
+            let ends = Event::Weather { node, weather: Weather::Fair };
+            (Place::Ledger(node), Event::Weather { node, weather }, ends)
         }
     }
 }
