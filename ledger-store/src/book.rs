@@ -20,6 +20,7 @@ mod error;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tollgate_metering::account::Mode;
 use tollgate_metering::booking::{
     self, AdjustmentCap, Booking, BookingError, Resolution, Suspended, entry_id,
 };
@@ -86,8 +87,8 @@ impl Book {
         Book { ledger, rates, clock, turns: std::array::from_fn(|_| Mutex::new(())) }
     }
 
-    /// The wallet of a developer in a currency, opened with nothing in it where there is none;
-    /// true where this call opened it.
+    /// The wallet of a developer in a currency, opened with nothing in it where there is none,
+    /// under the overspend policy that holds for it; true where this call opened it.
     ///
     /// # Errors
     /// [`BookError::Unknown`]: ask again; those of every method.
@@ -102,16 +103,25 @@ impl Book {
             return Ok((wallet, false));
         }
         let (generation, now) = (self.ledger.generation().await?, self.clock.now());
-        let account = Account::unopened(wallet, organization, developer, currency, generation, now);
+        let policy = self.rates.overspend(organization, developer, currency, now).await?;
+        let mut account =
+            Account::unopened(wallet, organization, developer, currency, generation, now);
+        account.header.mode = Mode::opened(policy);
         // Opening has no content: whoever opened it in between, it is the same wallet.
-        match self.ledger.commit(&booking::open(&account)?).await {
-            Ok(outcome) => Ok((wallet, outcome == Commit::Applied)),
-            Err(error) if error.is_certainly_not_applied() => Err(error.into()),
+        let has_opened = match self.ledger.commit(&booking::open(&account)?).await {
+            Ok(outcome) => outcome == Commit::Applied,
+            Err(error) if error.is_certainly_not_applied() => return Err(error.into()),
             Err(error) => match self.ledger.read(wallet).await {
-                Ok(Some(_)) => Ok((wallet, true)),
-                Ok(None) | Err(_) => Err(BookError::from_commit("the wallet", error)),
+                Ok(Some(_)) => true,
+                Ok(None) | Err(_) => return Err(BookError::from_commit("the wallet", error)),
             },
+        };
+        if has_opened {
+            // A policy that was set meanwhile, by somebody who saw no wallet to apply it to.
+            let policy = self.rates.overspend(organization, developer, currency, now).await?;
+            self.set_overspend(wallet, policy).await?;
         }
+        Ok((wallet, has_opened))
     }
 
     /// Books money paid in, opening the wallet where there is none.

@@ -33,6 +33,7 @@ pub mod error;
 pub mod forget;
 pub mod keys;
 pub mod organizations;
+pub mod overspend;
 pub mod plans;
 pub mod pricing;
 pub mod products;

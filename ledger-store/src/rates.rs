@@ -1,13 +1,15 @@
-//! Where the prices of a meter come from.
+//! Where the prices of a meter, and the policy of a wallet, come from.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tollgate_metering::{PlanId, Rates};
+use tollgate_metering::account::Overspend;
+use tollgate_metering::{Currency, DeveloperId, PlanId, Rates, UnixMillis};
 
 use crate::error::LedgerError;
 
-/// Prices by rate plan revision. Revisions are immutable, so answers may be kept for ever.
+/// What the book asks the catalogue: prices by rate plan revision, which are immutable, so that
+/// answers may be kept for ever, and under which policy a wallet is opened.
 #[async_trait]
 pub trait RateSource: Send + Sync + 'static {
     /// The prices of a revision.
@@ -15,4 +17,18 @@ pub trait RateSource: Send + Sync + 'static {
     /// # Errors
     /// [`LedgerError::Corrupt`] where there is no such revision, else the store's.
     async fn rates(&self, plan: PlanId, revision: u32) -> Result<Arc<Rates>, LedgerError>;
+
+    /// The overspend policy that a wallet has to go by; optimistic where there is no catalogue.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn overspend(
+        &self,
+        _organization: &str,
+        _developer: DeveloperId,
+        _currency: Currency,
+        _now: UnixMillis,
+    ) -> Result<Overspend, LedgerError> {
+        Ok(Overspend::default())
+    }
 }

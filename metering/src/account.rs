@@ -17,6 +17,10 @@ use crate::money::{Money, MoneyError};
 use crate::time::UnixMillis;
 use crate::units::Units;
 
+mod mode;
+
+pub use self::mode::{Mode, Overspend, OverspendError};
+
 /// An ISO 4217 currency code: three capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
@@ -25,28 +29,6 @@ pub struct Currency([u8; 3]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a currency code of three capital letters")]
 pub struct CurrencyError;
-
-/// What a wallet does when its balance may be stale.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overspend {
-    /// Calls pass on a stale balance; the wallet may go below its floor by a bounded amount.
-    #[default]
-    Optimistic,
-    /// Calls pass only under a grant; the wallet never goes below its floor by calls.
-    Strict,
-}
-
-/// The overspend policy in force, counted so that a change of it is seen by every gateway.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mode {
-    /// The policy.
-    pub overspend: Overspend,
-    /// Changes of the policy so far.
-    pub counter: u64,
-    /// Whether some incarnation may still have calls of the mode before it open: until none has,
-    /// nobody admits anything.
-    pub is_changing: bool,
-}
 
 /// The balance-sync node that hands out a wallet's grants, taken by a conditional write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,11 @@ use super::Catalogue;
 use super::claims::{Claim, Owner};
 use super::error::{CatalogueError, What};
 use super::organizations::{NAME_CHARS_MAX, check_attributes};
+use super::overspend;
 use super::records::{Attribute, Developer};
 use super::store::{
     DEVELOPER_EMAIL, Stored, developer_key, email_key, subscriptions_key, wallet_note_key,
+    wallet_policies_key,
 };
 use crate::documents::Put;
 
@@ -285,6 +287,7 @@ impl Catalogue {
         }
         self.remove(&subscriptions_key(organization, developer.id), now).await?;
         self.remove(&wallet_note_key(organization, developer.id), now).await?;
+        self.remove(&wallet_policies_key(organization, developer.id), now).await?;
         self.remove(&developer_key(organization, developer.id), now).await?;
         let owner = owner(organization, developer.id);
         self.release(&email_key(organization, &developer.email), &owner, now).await
@@ -362,7 +365,8 @@ impl DeveloperTerms {
                 return Err(CatalogueError::invalid(field, reason));
             }
         }
-        check_attributes(&self.attributes)
+        check_attributes(&self.attributes)?;
+        overspend::check(&self.attributes)
     }
 }
 

@@ -4,7 +4,7 @@ use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
     APP, DEVELOPER, DEVELOPER_EMAIL, KEY, ORGANIZATION, PLAN_REVISION, PRODUCT, PRODUCT_NAME,
-    SUBSCRIPTIONS, WALLET_NOTE,
+    SUBSCRIPTIONS, WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
 
@@ -37,8 +37,9 @@ impl Forget {
             DEVELOPER | SUBSCRIPTIONS | WALLET_NOTE => Some(developer(&change.name)),
             PRODUCT => Some(change.name.parse().map_or(Forget::Everything, Forget::Product)),
             ORGANIZATION => Some(Forget::Organization(change.name.clone())),
-            // Names of records that have changes of their own, and prices that never change.
-            DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION => None,
+            // Names of records that have changes of their own, prices that never change, and what
+            // gateways hear of by the account.
+            DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | WALLET_POLICIES => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -91,6 +92,7 @@ mod tests {
             (ORGANIZATION, "all", "acme", Some(Forget::Organization("acme".to_owned()))),
             (PLAN_REVISION, id, "0000000001", None),
             (DEVELOPER_EMAIL, "acme", "a@b.c", None),
+            (WALLET_POLICIES, "acme", id, None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),
         ]);
     }

@@ -4,6 +4,7 @@ use tollgate_metering::UnixMillis;
 
 use super::Catalogue;
 use super::error::{CatalogueError, What};
+use super::overspend;
 use super::records::{Attribute, Organization};
 use super::store::{ALL, ORGANIZATION, organization_key};
 use crate::documents::Put;
@@ -34,6 +35,7 @@ impl Catalogue {
     ) -> Result<Organization, CatalogueError> {
         check_name("name", name, "-_.")?;
         check_attributes(&attributes)?;
+        overspend::check(&attributes)?;
         let organization = Organization {
             name: name.to_owned(),
             display_name: display_name.to_owned(),
@@ -81,6 +83,7 @@ impl Catalogue {
         now: UnixMillis,
     ) -> Result<Organization, CatalogueError> {
         check_attributes(attributes)?;
+        overspend::check(attributes)?;
         let edited = self
             .edit(&organization_key(name), now, |organization: &mut Organization| {
                 organization.display_name = display_name.to_owned();

@@ -7,6 +7,7 @@ use super::Catalogue;
 use super::claims::{Claim, Owner};
 use super::error::{CatalogueError, What};
 use super::organizations::{check_attributes, check_name};
+use super::overspend;
 use super::records::{Product, ProductTerms};
 use super::store::{PRODUCT_NAME, product_key, product_name_key};
 use crate::documents::Put;
@@ -180,6 +181,7 @@ fn missing(organization: &str, name: &str) -> CatalogueError {
 impl ProductTerms {
     fn check(&self) -> Result<(), CatalogueError> {
         check_attributes(&self.attributes)?;
+        overspend::check(&self.attributes)?;
         let counts = [
             ("apiResources", self.api_resources.len()),
             ("environments", self.environments.len()),

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tollgate_metering::account::Overspend;
 use tollgate_metering::rating::Band;
-use tollgate_metering::{Currency, Money, PlanId, Rates, Units, UnixMillis};
+use tollgate_metering::{Currency, DeveloperId, Money, PlanId, Rates, Units, UnixMillis};
 
 use super::Catalogue;
 use super::error::CatalogueError;
@@ -135,6 +136,20 @@ impl RateSource for Catalogue {
         self.rates_of(plan, revision).await.map_err(|error| match error {
             CatalogueError::Ledger(error) => error,
             other => LedgerError::Corrupt { what: "plan_revision", detail: other.to_string() },
+        })
+    }
+
+    async fn overspend(
+        &self,
+        organization: &str,
+        developer: DeveloperId,
+        currency: Currency,
+        now: UnixMillis,
+    ) -> Result<Overspend, LedgerError> {
+        let policy = Catalogue::overspend(self, organization, developer, currency, now).await;
+        policy.map_err(|error| match error {
+            CatalogueError::Ledger(error) => error,
+            other => LedgerError::Corrupt { what: "overspend policy", detail: other.to_string() },
         })
     }
 }

@@ -4,6 +4,7 @@
 //! after the first release has a default.
 
 use serde::{Deserialize, Serialize};
+use tollgate_metering::account::Overspend;
 use tollgate_metering::{BillingType, Currency, DeveloperId, Money, PlanId, ProductId, UnixMillis};
 use uuid::Uuid;
 
@@ -322,6 +323,24 @@ pub struct Subscription {
 pub struct Subscriptions {
     /// Oldest first, at most [`super::subscriptions::SUBSCRIPTIONS_MAX`].
     pub subscriptions: Vec<Subscription>,
+}
+
+/// The policies of a developer's wallets of their own: one document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletPolicies {
+    /// At most one a currency.
+    pub wallets: Vec<WalletPolicy>,
+}
+
+/// The policy of one wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletPolicy {
+    /// Names the wallet.
+    #[serde(with = "text::plain")]
+    pub currency: Currency,
+    /// What it goes by, whatever developer, products and organization say.
+    #[serde(with = "text::plain")]
+    pub overspend: Overspend,
 }
 
 // === impl Credential ===

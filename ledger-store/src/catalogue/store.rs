@@ -24,6 +24,7 @@ pub(super) const PRODUCT: &str = "product";
 pub(super) const PRODUCT_NAME: &str = "product_name";
 pub(super) const PLAN_REVISION: &str = "plan_revision";
 pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
+pub(super) const WALLET_POLICIES: &str = "wallet_policies";
 pub(super) const WALLET_NOTE: &str = "wallet_note";
 
 /// The scope of all organizations.
@@ -79,6 +80,10 @@ pub(super) fn subscriptions_key(organization: &str, developer: DeveloperId) -> D
 
 pub(super) fn wallet_note_key(organization: &str, developer: DeveloperId) -> DocumentKey {
     key(WALLET_NOTE, organization, developer)
+}
+
+pub(super) fn wallet_policies_key(organization: &str, developer: DeveloperId) -> DocumentKey {
+    key(WALLET_POLICIES, organization, developer)
 }
 
 fn key(kind: &'static str, scope: impl ToString, name: impl ToString) -> DocumentKey {

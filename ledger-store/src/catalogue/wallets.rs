@@ -5,6 +5,7 @@
 //! again has another id and therefore other wallets.
 
 use sha2::{Digest, Sha256};
+use tollgate_metering::account::Mode;
 use tollgate_metering::{Account, Currency, DeveloperId, UnixMillis, WalletId, booking};
 use uuid::Builder;
 
@@ -33,10 +34,11 @@ pub fn wallet_id(developer: DeveloperId, currency: Currency) -> WalletId {
 // === impl Catalogue ===
 
 impl Catalogue {
-    /// The wallet of a developer in a currency, opened with no money where there is none.
+    /// The wallet of a developer in a currency, opened with no money where there is none, under
+    /// the overspend policy that holds for it.
     ///
     /// # Errors
-    /// The ledger's.
+    /// The stores'.
     pub async fn open_wallet(
         &self,
         organization: &str,
@@ -49,10 +51,15 @@ impl Catalogue {
             return Ok(wallet);
         }
         let generation = self.ledger.generation().await?;
-        let account = Account::unopened(wallet, organization, developer, currency, generation, now);
+        let policy = self.overspend(organization, developer, currency, now).await?;
+        let mut account =
+            Account::unopened(wallet, organization, developer, currency, generation, now);
+        account.header.mode = Mode::opened(policy);
         // A conflict means that somebody else opened it in between.
         if self.ledger.commit(&account.change()).await? == Commit::Applied {
             self.note_wallet(organization, developer, now).await?;
+            // A policy that was set meanwhile, by somebody who saw no wallet to apply it to.
+            self.apply_overspend(wallet, now).await?;
         }
         Ok(wallet)
     }

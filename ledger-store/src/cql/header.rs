@@ -1,7 +1,7 @@
 //! Headers of accounts as rows.
 
 use scylla::value::{CqlDecimal, CqlTimestamp};
-use tollgate_metering::account::{Mode, Overspend, Owner};
+use tollgate_metering::account::{Mode, Owner};
 use tollgate_metering::{DeveloperId, Header, WalletId};
 use uuid::Uuid;
 
@@ -84,13 +84,6 @@ pub(super) struct HeaderTouch {
     expected_generation: i32,
 }
 
-const fn overspend_word(overspend: Overspend) -> &'static str {
-    match overspend {
-        Overspend::Optimistic => "optimistic",
-        Overspend::Strict => "strict",
-    }
-}
-
 // === impl HeaderRow ===
 
 impl HeaderRow {
@@ -101,10 +94,8 @@ impl HeaderRow {
         let need_money =
             |column, value: Option<CqlDecimal>| money(WHAT, &required(WHAT, column, value)?);
         let word = required(WHAT, "overspend", self.overspend)?;
-        let overspend = [Overspend::Optimistic, Overspend::Strict]
-            .into_iter()
-            .find(|overspend| overspend_word(*overspend) == word)
-            .ok_or_else(|| corrupt(WHAT, format!("overspend policy {word:?}")))?;
+        let overspend =
+            word.parse().map_err(|_| corrupt(WHAT, format!("overspend policy {word:?}")))?;
         let currency = required(WHAT, "currency", self.currency)?;
         Ok(Header {
             wallet: WalletId(self.scope),
@@ -160,7 +151,7 @@ impl HeaderValues {
             last_credit_at: header.last_credit_at.map(timestamp),
             balance_at_last_credit: money_column(header.balance_at_last_credit),
             overdraft_limit: money_column(header.overdraft_limit),
-            overspend: overspend_word(header.mode.overspend),
+            overspend: header.mode.overspend.as_str(),
             mode: bigint(WHAT, header.mode.counter)?,
             owner_epoch: bigint(WHAT, header.owner.epoch)?,
             owner_node: header.owner.node,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Mode, Overspend, Owner, Stamp};
+use tollgate_metering::account::{Ceiling, Cell, MeterTotals, Mode, Owner, Stamp};
 use tollgate_metering::{
     Account, Change, DeveloperId, Entry, EntryKind, Header, SuspenseKey, SuspenseReason,
     UnixMillis, WalletId,
@@ -187,10 +187,7 @@ fn put_header(connection: &Connection, header: &Header) -> Result<(), Failure> {
     let last_credit_at = header.last_credit_at.map(|at| at.0);
     let at_last_credit = header.balance_at_last_credit.to_string();
     let limit = header.overdraft_limit.to_string();
-    let overspend = match header.mode.overspend {
-        Overspend::Optimistic => "optimistic",
-        Overspend::Strict => "strict",
-    };
+    let overspend = header.mode.overspend.as_str();
     let mode_counter = rows::stored(header.mode.counter, "mode")?;
     let epoch = rows::stored(header.owner.epoch, "owner's epoch")?;
     let node = header.owner.node.map(|node| node.to_string());
@@ -344,11 +341,7 @@ pub(super) fn reason(row: &Row<'_>, column: usize) -> Result<SuspenseReason, Fai
 }
 
 fn header(row: &Row<'_>, generation: u32) -> Result<Header, Failure> {
-    let overspend = match row.get_ref(12)?.as_str().map_err(rusqlite::Error::from)? {
-        "optimistic" => Overspend::Optimistic,
-        "strict" => Overspend::Strict,
-        other => return Err(Failure::corrupt("an overspend policy", other)),
-    };
+    let overspend = rows::text(row, 12, "an overspend policy")?;
     Ok(Header {
         wallet: rows::text(row, 0, "a wallet id")?,
         version: rows::count(row, 1, "version")?,

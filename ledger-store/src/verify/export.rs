@@ -6,7 +6,6 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
-use tollgate_metering::account::Overspend;
 use tollgate_metering::{Account, BillingType, Entry, Header, Incarnation, Meter, WalletId};
 
 use super::{PAGE, entries_of};
@@ -115,10 +114,6 @@ impl Lines<'_> {
 }
 
 fn header_row(header: &Header) -> Value {
-    let overspend = match header.mode.overspend {
-        Overspend::Optimistic => "optimistic",
-        Overspend::Strict => "strict",
-    };
     json!({
         "row": "wallet",
         "wallet": header.wallet.to_string(),
@@ -133,7 +128,7 @@ fn header_row(header: &Header) -> Value {
         "last_credit_at_ms": header.last_credit_at.map(|at| at.0),
         "balance_at_last_credit": header.balance_at_last_credit.to_string(),
         "overdraft_limit": header.overdraft_limit.to_string(),
-        "overspend": overspend,
+        "overspend": header.mode.overspend.as_str(),
         "mode_counter": header.mode.counter,
         "is_mode_changing": header.mode.is_changing,
         "owner_epoch": header.owner.epoch,

@@ -4,4 +4,5 @@ mod crash;
 mod desk;
 mod people;
 mod plans;
+mod policies;
 mod resolve;
