@@ -12,6 +12,7 @@ pub mod account;
 pub mod balance;
 pub mod booking;
 mod decimal;
+pub mod exposure;
 pub mod id;
 pub mod meter;
 pub mod money;
