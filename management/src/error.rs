@@ -54,6 +54,19 @@ pub(crate) enum ApiError {
     /// The adjustment would raise the balance above what the last credit left.
     #[error("adjustment would raise the balance to {balance}, above {cap} after the last credit")]
     AboveCap { balance: String, cap: String },
+    /// The booking takes money that gateways may spend.
+    #[error(
+        "balance would be {balance} {currency}, of which gateways may spend {reserved} {currency} \
+         down to {floor} {currency}: book less, ask again when calls have given it back, or add \
+         force=true to the query and let the wallet go below its floor"
+    )]
+    Reserved { balance: String, reserved: String, floor: String, currency: String },
+    /// Gateways do not all go by the wallet's policy yet.
+    #[error(
+        "overspend policy of the wallet is changing and not every gateway has acknowledged it: \
+         ask again, or add force=true to the query"
+    )]
+    ModeChanging,
     /// The booking may or may not have been applied.
     #[error("outcome is unknown: ask again with {ask_again}; it is booked once at most")]
     Unknown {

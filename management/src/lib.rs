@@ -12,12 +12,16 @@
 //! Beyond Apigee: `GET …/balance:entries` lists the journal; credits and adjustments take a
 //! `reason` for it; an adjustment takes an `Idempotency-Key` and its answer names it; an
 //! organization whose property `tollgate.adjustment_cap` is `true` refuses adjustments that raise
-//! a balance above what the newest credit left.
+//! a balance above what the newest credit left. `…/wallets` sets overspend policies and overdraft
+//! limits; the attribute `tollgate.overspend` of an organization, a developer or an API product is
+//! `optimistic` or `strict`. What takes money that gateways of a strict wallet may spend is refused
+//! unless the query says `force=true`, which the journal then shows.
 //! Not here: what a record must fulfil (`ledger-store::catalogue`), how money is booked
 //! (`ledger-store::book`), TLS.
 
 mod auth;
 mod error;
+mod exposures;
 mod extract;
 mod json;
 mod metrics;
@@ -35,6 +39,7 @@ use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, Ledger};
 
 pub use auth::{Authorizer, Identity, Role, Tokens};
+pub use exposures::{ExposureSource, NoExposures};
 pub use metrics::Metrics;
 pub use server::run;
 
@@ -53,6 +58,8 @@ pub struct Parts {
     pub authorizer: Arc<dyn Authorizer>,
     /// What is counted.
     pub metrics: Metrics,
+    /// How far calls may take wallets below their floor.
+    pub exposures: Arc<dyn ExposureSource>,
     /// Limits.
     pub limits: Limits,
 }

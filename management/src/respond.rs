@@ -57,6 +57,10 @@ impl ApiError {
             ApiError::NoWallet { .. } => precondition(NO_WALLET),
             ApiError::Sealed => precondition("tollgate.wallet.sealed"),
             ApiError::AboveCap { .. } => precondition("tollgate.adjustment.above_last_credit"),
+            ApiError::Reserved { .. } => precondition("tollgate.wallet.reserved"),
+            ApiError::ModeChanging => {
+                retried(Http::CONFLICT, "ABORTED", Some("tollgate.wallet.policy_changing"))
+            }
             ApiError::Duplicate { .. } => {
                 kind(Http::CONFLICT, "ALREADY_EXISTS", Some("tollgate.transaction.duplicate_id"))
             }

@@ -14,6 +14,7 @@ use crate::auth::authenticate;
 use crate::error::ApiError;
 use crate::routes::{
     apps, balances, developers, health, keys, organizations, plans, products, subscriptions,
+    wallets,
 };
 use crate::{Parts, respond};
 
@@ -35,6 +36,7 @@ pub(crate) fn router(parts: Parts) -> Router {
     let v1 = organization_paths()
         .without_v07_checks()
         .merge(developer_paths())
+        .merge(access_paths(&api))
         .merge(product_paths())
         .layer(middleware::from_fn_with_state(api.clone(), authenticate));
     Router::new()
@@ -84,6 +86,15 @@ fn developer_paths() -> Router<Api> {
         .route(&at("/{developer}/balance:adjust"), post(balances::adjust))
         .route(&at("/{developer}/balance/:adjust"), post(balances::adjust))
         .route(&at("/{developer}/balance:entries"), get(balances::entries))
+        .route(&at("/{developer}/wallets"), get(wallets::list))
+        .route(&at("/{developer}/wallets/{currency}"), get(wallets::get).patch(wallets::patch))
+}
+
+/// What decides which API products a developer uses, and so under which overspend policy.
+fn access_paths(api: &Api) -> Router<Api> {
+    let at = |path: &str| format!("/organizations/{{organization}}/developers{path}");
+    Router::new()
+        .without_v07_checks()
         .route(&at("/{developer}/subscriptions"), get(subscriptions::list).post(subscriptions::buy))
         .route(
             &at("/{developer}/subscriptions/{subscription}"),
@@ -108,6 +119,7 @@ fn developer_paths() -> Router<Api> {
             &at("/{developer}/apps/{app}/keys/{key}/apiproducts/{product}"),
             post(keys::act_on_product).merge(delete(keys::detach)),
         )
+        .layer(middleware::from_fn_with_state(api.clone(), wallets::follow_changes))
 }
 
 fn product_paths() -> Router<Api> {

@@ -11,6 +11,7 @@ pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod products;
 pub(crate) mod subscriptions;
+pub(crate) mod wallets;
 
 use axum::response::Response;
 use tollgate_ledger_store::catalogue::records::Developer;

@@ -245,12 +245,15 @@ pub fn covered_fee(
     booking: &Booking,
     amount: Money,
 ) -> Result<Change, BookingError> {
-    let change = fee(account, registers, rates, booking, amount)?;
-    let balance = account.balance(registers, rates)?;
-    if balance < amount {
-        return Err(BookingError::NotCovered { balance, needed: amount });
+    let planned = fee(account, registers, rates, booking, amount);
+    // Also where gateways have reserved the little there is: they do not make it a matter of force.
+    if let Ok(_) | Err(BookingError::Reserved { .. } | BookingError::ModeChanging) = planned {
+        let balance = account.balance(registers, rates)?;
+        if balance < amount {
+            return Err(BookingError::NotCovered { balance, needed: amount });
+        }
     }
-    Ok(change)
+    planned
 }
 
 /// Moves the floor that calls may take the balance to; `None` where it is there already. A lower

@@ -193,6 +193,7 @@ pub(crate) fn start(
             clock: Arc::clone(&clock),
             authorizer: Arc::new(authorizer),
             metrics: management::Metrics::register(&registry)?,
+            exposures: Arc::new(management::NoExposures),
             limits: management::Limits::default(),
         };
         tasks.spawn(management::run(bound.listener, parts, stopping.clone().cancelled_owned()));

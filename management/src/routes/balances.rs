@@ -79,7 +79,8 @@ pub(crate) async fn adjust(
     headers: HeaderMap,
     Json(input): Json<AdjustInput>,
 ) -> Answer {
-    query.only(&[])?;
+    query.only(&["force"])?;
+    let is_forced = query.flag("force")?;
     let amount = required(input.adjustment.as_ref(), "adjustment")?;
     let id = idempotency_key(&headers)?;
     let is_capped = api.catalogue.organization(&organization).await?.is_adjustment_capped;
@@ -96,7 +97,7 @@ pub(crate) async fn adjust(
             at: api.clock.now(),
             by: by.name,
             reason: input.reason.unwrap_or_default(),
-            is_forced: false,
+            is_forced,
         },
     };
     booking::adjust(&api, cap, &asked).await?;

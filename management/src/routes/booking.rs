@@ -73,6 +73,7 @@ pub(super) async fn setup_fee(
     owner: &Developer,
     bought: &Subscription,
     by: &Identity,
+    is_forced: bool,
 ) -> Result<(), ApiError> {
     let (Some(amount), Some(currency)) = (bought.setup_fee, bought.currency) else {
         return Ok(());
@@ -88,12 +89,18 @@ pub(super) async fn setup_fee(
             at: api.clock.now(),
             by: by.name.clone(),
             reason: format!("setup fee of {}", bought.product_name),
-            is_forced: false,
+            is_forced,
         },
     };
     let fee = api.book.covered_fee(asked.wallet(), &asked.booking, amount);
     let outcome = asked.outcome(api, fee).await;
-    if let Err(ApiError::BalanceTooSmall { .. } | ApiError::NoWallet { .. }) = &outcome {
+    if let Err(
+        ApiError::BalanceTooSmall { .. }
+        | ApiError::NoWallet { .. }
+        | ApiError::Reserved { .. }
+        | ApiError::ModeChanging,
+    ) = &outcome
+    {
         let now = api.clock.now();
         api.catalogue.abandon_subscription(organization, owner.id, bought.id, now).await?;
     }
@@ -137,10 +144,6 @@ impl Asked<'_> {
 
     fn error(&self, error: BookError) -> ApiError {
         match error {
-            BookError::NoWallet(_) => ApiError::NoWallet {
-                developer: self.owner.email.clone(),
-                currency: self.currency.to_string(),
-            },
             BookError::Conflict { found } => ApiError::Duplicate {
                 what: self.id_field,
                 id: self.booking.id.clone(),
@@ -149,52 +152,75 @@ impl Asked<'_> {
             BookError::Unknown { source, .. } => {
                 ApiError::Unknown { ask_again: self.ask_again(), source: Some(source) }
             }
-            BookError::Contended(_) => {
-                ApiError::Catalogue(CatalogueError::Contended { what: "wallet" })
-            }
-            BookError::Ledger(error) => error.into(),
-            BookError::Refused(refused) => self.refused(refused),
-            BookError::NoSuspense => unreachable!("suspense is not resolved here"),
-        }
-    }
-
-    fn refused(&self, refused: BookingError) -> ApiError {
-        match refused {
-            BookingError::Sealed => ApiError::Sealed,
-            BookingError::NotPositive(_) => {
-                ApiError::invalid(self.amount_field, "must be positive")
-            }
-            BookingError::Zero => ApiError::invalid(self.amount_field, "is zero"),
-            BookingError::AboveLastCredit { balance, cap } => {
-                ApiError::AboveCap { balance: balance.to_string(), cap: cap.to_string() }
-            }
-            BookingError::NotCovered { balance, needed } => ApiError::BalanceTooSmall {
-                balance: balance.to_string(),
-                needed: needed.to_string(),
-                currency: self.currency.to_string(),
-            },
-            BookingError::Text { field: "id", bytes, min, max } => {
+            BookError::Refused(BookingError::Text { field: "id", bytes, min, max }) => {
                 let reason = format!("has {bytes} bytes, allowed are {min} to {max}");
                 ApiError::invalid(self.id_field, reason)
             }
-            BookingError::Text { field, bytes, min, max } => {
-                let reason = format!("has {bytes} bytes, allowed are {min} to {max}");
-                ApiError::invalid(field, reason)
-            }
-            BookingError::Rating(RatingError::Money(error)) => ApiError::OutOfRange {
-                field: self.amount_field,
-                reason: format!("the balance would be out of range: {error}"),
-            },
-            other @ (BookingError::IsOpen
-            | BookingError::NegativeLimit(_)
-            | BookingError::HorizonNotAhead(_)
-            | BookingError::Unfolded { .. }
-            | BookingError::Unclosed { .. }
-            | BookingError::Suspense { .. }
-            | BookingError::Reserved { .. }
-            | BookingError::ModeChanging
-            | BookingError::Checkpoints(_)
-            | BookingError::Rating(_)) => ApiError::Booking(other),
+            other => self::error(other, self.amount_field, self.owner, self.currency),
         }
+    }
+}
+
+/// What the API says where nothing is booked under an id.
+pub(super) fn error(
+    error: BookError,
+    amount_field: &'static str,
+    owner: &Developer,
+    currency: Currency,
+) -> ApiError {
+    match error {
+        BookError::NoWallet(_) => {
+            ApiError::NoWallet { developer: owner.email.clone(), currency: currency.to_string() }
+        }
+        BookError::Contended(_) => {
+            ApiError::Catalogue(CatalogueError::Contended { what: "wallet" })
+        }
+        BookError::Unknown { source, .. } => {
+            ApiError::Unknown { ask_again: "the same request".to_owned(), source: Some(source) }
+        }
+        BookError::Ledger(error) => error.into(),
+        BookError::Refused(refused) => refusal(refused, amount_field, currency),
+        BookError::Conflict { .. } | BookError::NoSuspense => {
+            unreachable!("nothing is booked under an id, and suspense is not resolved here")
+        }
+    }
+}
+
+fn refusal(refused: BookingError, amount_field: &'static str, currency: Currency) -> ApiError {
+    match refused {
+        BookingError::Sealed => ApiError::Sealed,
+        BookingError::NotPositive(_) => ApiError::invalid(amount_field, "must be positive"),
+        BookingError::NegativeLimit(_) => ApiError::invalid(amount_field, "must not be negative"),
+        BookingError::Reserved { balance, reserved, floor } => ApiError::Reserved {
+            balance: balance.to_string(),
+            reserved: reserved.to_string(),
+            floor: floor.to_string(),
+            currency: currency.to_string(),
+        },
+        BookingError::ModeChanging => ApiError::ModeChanging,
+        BookingError::Zero => ApiError::invalid(amount_field, "is zero"),
+        BookingError::AboveLastCredit { balance, cap } => {
+            ApiError::AboveCap { balance: balance.to_string(), cap: cap.to_string() }
+        }
+        BookingError::NotCovered { balance, needed } => ApiError::BalanceTooSmall {
+            balance: balance.to_string(),
+            needed: needed.to_string(),
+            currency: currency.to_string(),
+        },
+        BookingError::Text { field, bytes, min, max } => {
+            let reason = format!("has {bytes} bytes, allowed are {min} to {max}");
+            ApiError::invalid(field, reason)
+        }
+        BookingError::Rating(RatingError::Money(error)) => ApiError::OutOfRange {
+            field: amount_field,
+            reason: format!("the balance would be out of range: {error}"),
+        },
+        other @ (BookingError::IsOpen
+        | BookingError::HorizonNotAhead(_)
+        | BookingError::Unfolded { .. }
+        | BookingError::Unclosed { .. }
+        | BookingError::Suspense { .. }
+        | BookingError::Checkpoints(_)
+        | BookingError::Rating(_)) => ApiError::Booking(other),
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 
-use super::{Answer, developer};
+use super::{Answer, developer, wallets};
 use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{self, At, Json, Parameters};
@@ -76,6 +76,7 @@ pub(crate) async fn update(
     query.only(&[])?;
     let (name, now) = (extract::developer(&name), api.clock.now());
     let changed = api.catalogue.update_developer(&organization, &name, &input.terms(), now).await?;
+    wallets::follow(&api, changed.id).await;
     Ok(ok(&DeveloperShape::of(&organization, &changed, None)))
 }
 

@@ -38,14 +38,15 @@ pub(crate) async fn buy(
     query: Parameters,
     Json(input): Json<SubscriptionInput>,
 ) -> Answer {
-    query.only(&[])?;
+    query.only(&["force"])?;
+    let is_forced = query.flag("force")?;
     let owner = developer(&api, &organization, &name).await?;
     let now = api.clock.now();
     let (product, window) = input.terms(now)?;
     let mut bought =
         api.catalogue.begin_subscription(&organization, &owner, &product, window, now).await?;
     if bought.is_pending {
-        booking::setup_fee(&api, &organization, &owner, &bought, &by).await?;
+        booking::setup_fee(&api, &organization, &owner, &bought, &by, is_forced).await?;
         bought = api.catalogue.activate_subscription(&organization, &owner, &bought, now).await?;
     }
     Ok(created(&SubscriptionShape::of(&bought)))

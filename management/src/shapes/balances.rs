@@ -66,6 +66,14 @@ pub(crate) struct EntryShape {
     by: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    /// Whether it took money that gateways of a strict wallet might spend.
+    #[serde(skip_serializing_if = "is_false")]
+    is_forced: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 // === impl WalletShape ===
@@ -91,6 +99,7 @@ impl EntryShape {
             time: millis(entry.at),
             by: entry.by.clone(),
             reason: entry.reason.clone(),
+            is_forced: entry.is_forced,
         }
     }
 }

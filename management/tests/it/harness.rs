@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::sqlite::SqliteLedger;
 use tollgate_ledger_store::{Catalogue, Clock, DocumentStore, Ledger, LedgerMetrics, RateSource};
-use tollgate_management::{Limits, Metrics, Parts, Role, Tokens, run};
+use tollgate_management::{Limits, Metrics, NoExposures, Parts, Role, Tokens, run};
 use tollgate_metering::UnixMillis;
 
 /// 2026-11-22T12:00:00Z.
@@ -107,6 +107,7 @@ impl Server {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             authorizer: Arc::new(tokens),
             metrics: Metrics::register(&registry).unwrap(),
+            exposures: Arc::new(NoExposures),
             limits,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

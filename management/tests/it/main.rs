@@ -13,3 +13,4 @@ mod plans;
 mod products;
 mod serving;
 mod subscriptions;
+mod wallets;
