@@ -44,6 +44,10 @@ bench: ## measure against nginx and nginx + Lua + Redis (installs them from Debi
 	@cargo bench --package tollgate-gateway --bench decision
 	@exec cargo bench --package tollgate --bench peers
 
+.PHONY: bench-sync
+bench-sync: ## count ledger rows, messages and overspend, fixed intervals against adaptive (WALLETS=10000 GATEWAYS=16 ROUNDS=3 SPAN_S=8 HOT=100)
+	@exec cargo bench --profile local --package tollgate --bench sync
+
 .PHONY: fmt
 fmt: ## format the code
 	@cargo fmt --all

@@ -12,7 +12,7 @@ use tollgate_metering::node::StreamId;
 use tollgate_metering::node::need::{self, Bounds};
 use tollgate_metering::{Money, WalletId};
 
-use super::{Entry, Shard, Worth};
+use super::{Entry, SETTLE_EVERY, Shard, Worth};
 use crate::settings::READ_PACE_MAX;
 
 // === impl Shard ===
@@ -65,7 +65,7 @@ impl Shard {
             // Its age is known once what was reported is durable.
             entry.is_hurried = true;
             self.persists.sooner(wallet, now);
-            self.rereads.set(wallet, now + settings.tick);
+            self.rereads.set(wallet, now + SETTLE_EVERY.max(settings.tick));
             return;
         }
         let rich = limit.map_or(settings.idle_read_interval, |limit| {

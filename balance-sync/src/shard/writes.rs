@@ -111,6 +111,11 @@ impl Shard {
             let acknowledged = writes.acknowledged(these, is_held_written, is_suspense_written);
             let Some(entry) = self.wallets.get_mut(&wallet) else { continue };
             entry.machine.end_write(&acknowledged, is_whole);
+            let streams = &self.streams;
+            let latest = |stream| streams.get(&stream).map(|open| open.mark).unwrap_or_default();
+            if is_whole && entry.machine.has_unanswered(latest) {
+                self.rereads.sooner(wallet, now);
+            }
             if std::mem::take(&mut entry.is_write_wanted) {
                 self.persists.sooner(wallet, now);
             }
