@@ -47,7 +47,11 @@ impl Shard {
             if bounds.is_fixed() { entry.persisted_at + interval } else { now + interval };
         let is_sudden = need::is_sudden(entry.persisted_left, left);
         let is_due = is_urgent || is_sudden || entry.is_hurried;
-        self.persists.sooner(wallet, if is_due { now } else { persist_at });
+        let persist_at = if is_due { now } else { persist_at };
+        let is_lone = worth.header.mode.overspend == Overspend::Optimistic && !entry.is_shared(now);
+        let is_patient = is_lone && !entry.is_hurried && !bounds.is_fixed();
+        let floor = if is_patient { entry.persisted_at + LONE_FASTEST } else { Duration::ZERO };
+        self.persists.sooner(wallet, persist_at.max(floor));
         if entry.is_shared(now) {
             self.rereads.sooner(wallet, now + interval.max(tick));
         }
@@ -133,6 +137,9 @@ impl Shard {
         streams.filter_map(|open| open.staleness_limit).min()
     }
 }
+
+/// A wallet that this node alone serves is written no faster: its gateways are told from memory.
+const LONE_FASTEST: Duration = Duration::from_millis(100);
 
 /// How long after somebody waits for durability it is told without delay.
 pub(super) const SETTLE_ALWAYS: Duration = Duration::from_secs(5);
