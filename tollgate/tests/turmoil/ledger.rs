@@ -22,6 +22,7 @@ use tollgate_metering::{Change, DeveloperId, Entry, Header, Incarnation, UnixMil
 use uuid::Uuid;
 
 use crate::randomness::Rng;
+use crate::time::aside;
 
 /// How the ledger is just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +59,10 @@ struct Fate {
 
 /// Runs a future to its end on this thread while nothing else happens, simulated time included.
 ///
-/// What it asks of a runtime is asked of `aside`: a blocking thread of a machine's own runtime wakes it when it is done, and
+/// What it asks of a runtime is asked of this one: a blocking thread of a machine's own runtime wakes it when it is done, and
 /// when that is would show in the order of that machine's tasks.
-pub(crate) fn at_once<T>(aside: &Handle, work: impl Future<Output = T>) -> T {
-    let _entered = aside.enter();
+pub(crate) fn at_once<T>(runtime: &Handle, work: impl Future<Output = T>) -> T {
+    let _entered = runtime.enter();
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -73,7 +74,7 @@ pub(crate) fn at_once<T>(aside: &Handle, work: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
-        match work.as_mut().poll(&mut context) {
+        match aside(|| work.as_mut().poll(&mut context)) {
             Poll::Ready(done) => return done,
             Poll::Pending => std::thread::park(),
         }

@@ -17,7 +17,7 @@ const SEED: &str = "TOLLGATE_TURMOIL_SEED";
 /// Lines that are shown of the output of a seed that failed.
 const SHOWN: usize = 200;
 /// A seed takes seconds; one that takes so long hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Marks the line with the outcome.
 const OUTCOME: &str = "outcome: ";
 

@@ -1,10 +1,27 @@
 //! Simulated time as the parts of the fleet read it, each with a clock of its own.
+//!
+//! Turmoil tells the time by the clock of the runtime that is entered. On a runtime that is not simulated, or on none, that is
+//! the machine's: there simulated time stands where it stood last.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tollgate_metering::UnixMillis;
+
+thread_local! {
+    static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does work on a runtime that is not simulated.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let before = IS_ASIDE.replace(true);
+    let done = work();
+    IS_ASIDE.set(before);
+    done
+}
 
 /// Time since the simulation began. Threads beside the simulated one see where it stood last.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +41,8 @@ pub(crate) struct MachineClock {
 
 impl SimTime {
     pub(crate) fn now(&self) -> Duration {
-        if let Some(now) = turmoil::sim_elapsed() {
+        let is_simulated = !IS_ASIDE.get() && Handle::try_current().is_ok();
+        if is_simulated && let Some(now) = turmoil::sim_elapsed() {
             let now_us = u64::try_from(now.as_micros()).expect("a simulation is short");
             self.last_us.fetch_max(now_us, Ordering::Relaxed);
             return now;
