@@ -66,7 +66,7 @@ pub async fn drive(
         () = &mut all => {}
         () = late => {
             for (gateway, pacer) in pacers.iter().enumerate() {
-                tally.note_not_sent(gateway, end, pacer.stop());
+                pacer.stop().for_each(|due| tally.note_not_sent(gateway, due));
             }
             // Each worker has one call open at most, which ends by itself.
             let _ = tokio::time::timeout(ANSWER_TIMEOUT * 2, all).await;

@@ -69,10 +69,10 @@ impl Pacer {
         self.planned
     }
 
-    /// Deals out no more, and says how many were not.
-    pub fn stop(&self) -> u64 {
+    /// Deals out no more, and says when those were due that were not dealt out.
+    pub fn stop(&self) -> impl Iterator<Item = Duration> {
         let taken = self.next.swap(self.planned, Ordering::Relaxed);
-        self.planned.saturating_sub(taken)
+        (taken..self.planned).map(|own| self.due(own * self.targets + self.target))
     }
 
     fn due(&self, number: u64) -> Duration {
@@ -113,8 +113,12 @@ mod tests {
         for _ in 0..4 {
             pacer.next().unwrap();
         }
-        assert_eq!(pacer.stop(), 6);
-        assert_eq!((pacer.next(), pacer.stop()), (None, 0));
+        let rest: Vec<Duration> = pacer.stop().collect();
+        assert_eq!(
+            rest,
+            (4..10).map(|tenth| Duration::from_millis(tenth * 100)).collect::<Vec<_>>()
+        );
+        assert_eq!((pacer.next(), pacer.stop().count()), (None, 0));
     }
 
     #[test]

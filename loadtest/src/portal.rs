@@ -16,9 +16,6 @@ const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Bytes of an answer at most.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// The attribute of a developer that says what its wallets let through beyond their balance.
-const OVERSPEND_ATTRIBUTE: &str = "tollgate.overspend";
-
 /// Somebody who may manage.
 #[derive(Debug, Clone)]
 pub struct Portal {
@@ -108,12 +105,8 @@ impl Portal {
     ) -> Result<Developer, PortalError> {
         let email = format!("developer-{number}@example.com");
         let user = format!("developer-{number}");
-        // From the first credit on: a wallet that is opened under a policy need not change to it.
-        let policy = json!({"name": OVERSPEND_ATTRIBUTE, "value": overspend.as_str()});
-        let developer = json!({
-            "email": email, "firstName": "Load", "lastName": "Test", "userName": user,
-            "attributes": [policy],
-        });
+        let developer =
+            json!({"email": email, "firstName": "Load", "lastName": "Test", "userName": user});
         self.post("/developers", &developer).await?;
         let of = format!("/developers/{email}");
         let path = format!("{}{of}/monetizationConfig", self.base());
@@ -121,9 +114,26 @@ impl Portal {
         let app = json!({"name": "app", "apiProducts": ["calls"]});
         let app = self.post(&format!("{of}/apps"), &app).await?;
         let key = app["credentials"][0]["consumerKey"].as_str().unwrap_or_default().to_owned();
+        self.open_wallet(&email, &wallets.currency, overspend).await?;
         self.credit(&email, &wallets.currency, wallets.credit, "first").await?;
         self.post(&format!("{of}/subscriptions"), &json!({"apiproduct": "calls"})).await?;
         Ok(Developer { email, key })
+    }
+
+    /// Opens a wallet under its policy, before there is money in it: one that changes its policy waits for every gateway.
+    /// Wallets are optimistic where nobody says otherwise.
+    async fn open_wallet(
+        &self,
+        email: &str,
+        currency: &str,
+        overspend: Overspend,
+    ) -> Result<(), PortalError> {
+        if overspend == Overspend::Optimistic {
+            return Ok(());
+        }
+        let path = format!("{}/developers/{email}/wallets/{currency}", self.base());
+        let policy = json!({"overspend": overspend.as_str()});
+        self.send(Method::PATCH, &path, &policy).await.map(|_| ())
     }
 
     /// Pays `amount` in. The same `id` pays once, so asking again is safe.

@@ -103,9 +103,9 @@ impl Tally {
         }
     }
 
-    /// Notes calls of a gateway that were due and not even tried when the load ended at `at`.
-    pub fn note_not_sent(&self, gateway: usize, at: Duration, calls: u64) {
-        self.lanes[gateway].lock().slot(at).not_sent += calls;
+    /// Notes a call of a gateway that was due and not even tried when the load ended.
+    pub fn note_not_sent(&self, gateway: usize, due: Duration) {
+        self.lanes[gateway].lock().slot(due).not_sent += 1;
     }
 
     /// What became of all calls so far.
@@ -226,9 +226,9 @@ mod tests {
             // A stall of a second between due time and answer.
             tally.note(number % 2, number % 2, due, Duration::from_millis(1_005), outcome);
         }
-        tally.note_not_sent(1, Duration::from_secs(2), 3);
-        let want = Counts { answered: 2, dry: 1, refused: 1, not_sent: 4, unanswered: 1 };
-        assert_eq!((tally.total(), tally.total().all()), (want, 9));
+        tally.note_not_sent(1, due);
+        let want = Counts { answered: 2, dry: 1, refused: 1, not_sent: 2, unanswered: 1 };
+        assert_eq!((tally.total(), tally.total().all()), (want, 7));
         assert_eq!((tally.answered(0), tally.answered(1), tally.unanswered(1)), (1, 1, 1));
         assert_eq!(tally.slots()[0].len(), 101);
         assert_eq!(tally.statuses(), BTreeMap::from([(503, 1)]));

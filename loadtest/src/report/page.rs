@@ -184,7 +184,7 @@ fn details(run: &Run, index: usize) -> String {
         ("admitted", it.admitted, "admitted"),
         ("refused for want of money", it.refused, "refused"),
         ("refused or failed otherwise", it.failed, "failed"),
-        ("never sent: the gateway was down", it.not_sent, "not_sent"),
+        ("never sent: down, or too late", it.not_sent, "not_sent"),
         ("sent and not answered", it.in_flight, "in_flight"),
     ];
     let mut rows = String::new();

@@ -71,6 +71,31 @@ async fn two_gateways_spend_a_wallet_and_every_call_is_charged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_strict_wallet_never_goes_below_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = r#"
+        title = "Strict"
+        [fleet]
+        gateways = 2
+        nodes = 1
+        [wallets]
+        overspend = ["strict"]
+        price = "0.01"
+        currency = "EUR"
+        credit = "0.1"
+        [load]
+        calls_per_second = 50
+        span_ms = 4000
+    "#;
+    let report = run(scenario, folder.path()).await;
+    let [run] = report.runs.as_slice() else { panic!("one policy, one run") };
+    must_hold(run);
+    let it = &run.summary;
+    assert_eq!((it.bound, it.overspent), (Nanos::ZERO, Nanos::ZERO));
+    assert!(it.charged > Nanos::ZERO && it.charged <= it.credited, "{it:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_that_die_and_wires_that_are_cut_lose_no_answered_call() {
     let folder = tempfile::tempdir().unwrap();
     let scenario = r#"
