@@ -1,10 +1,11 @@
 //! The real code over a simulated network, in simulated time, one process a seed.
 //!
-//! Three gateways and two balance-sync nodes share a ledger. While callers call, links are cut in one or both directions, lose
-//! and hold up messages; machines are killed, vanish, stop and start again; the ledger is slow, away, refuses and loses answers,
-//! to one node or to all; the month may end. Then all is mended and it becomes quiet. Checked is what a person would ask: was every answered call
-//! charged, once; was nothing charged that did not happen; does a payment count once; do all agree in the end, without anybody
-//! restarting anything; did overspend stay within its bound.
+//! Three or four gateways and two balance-sync nodes share a ledger. While callers call, links are cut in one or both directions,
+//! lose and hold up messages; machines are killed, vanish, stop and start again; the ledger is slow, away, refuses and loses
+//! answers, to one node or to all; the month may end. Then all is mended and it becomes quiet. Checked is what a person would
+//! ask: was every answered call charged, once; was nothing charged that did not happen; does a payment count once; do all agree
+//! in the end, without anybody restarting anything; did overspend stay within its bound, which on a strict wallet is zero, and
+//! were its last cents spent.
 //!
 //! Real are: tonic and hyper on both sides, sessions, shards, housekeeping and standing of `balance-sync`; exchange, wallets,
 //! spend files (on disk, kept over crashes), proxy, pools and hyper connections of `gateway`; `Book`, `Catalogue` and the SQLite
@@ -38,6 +39,11 @@ const SEEDS: u64 = 16;
 #[test]
 fn the_money_is_right_whatever_breaks() {
     seeds::each("the_money_is_right_whatever_breaks", SEEDS, scenario::optimistic);
+}
+
+#[test]
+fn the_money_is_right_on_a_strict_wallet() {
+    seeds::each("the_money_is_right_on_a_strict_wallet", SEEDS / 2, scenario::strict);
 }
 
 #[test]

@@ -58,6 +58,11 @@ pub(crate) fn optimistic(seed: u64) -> Result<String, String> {
     run(seed, Terms { gateways: 3, policy: Overspend::Optimistic, last_cents: 10_000 })
 }
 
+/// Runs a seed on a strict wallet, whose last cents are spent in the end.
+pub(crate) fn strict(seed: u64) -> Result<String, String> {
+    run(seed, Terms { gateways: 4, policy: Overspend::Strict, last_cents: 3_000 })
+}
+
 fn run(seed: u64, terms: Terms) -> Result<String, String> {
     randomness::seed(seed);
     let began = began(seed);
