@@ -30,6 +30,10 @@ pub struct Currency([u8; 3]);
 #[error("not a currency code of three capital letters")]
 pub struct CurrencyError;
 
+/// Added to the counters of modes when a backup is restored: the ledger before it may have changed
+/// a policy since, and what it granted then must not be taken for a grant of the restored one.
+pub const RESTORED_MODES: u64 = 1_000_000;
+
 /// The balance-sync node that hands out a wallet's grants, taken by a conditional write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
@@ -378,6 +382,17 @@ impl Entry {
 // === impl Account ===
 
 impl Account {
+    /// The mode of the wallet in a ledger that was restored: of one that was ever strict, every
+    /// gateway has to acknowledge it anew, since nobody knows what was granted after the backup.
+    #[must_use]
+    pub fn restored_mode(&self) -> Mode {
+        let mode = self.header.mode;
+        if mode.counter == 0 {
+            return mode;
+        }
+        Mode { counter: mode.counter + RESTORED_MODES, is_changing: true, ..mode }
+    }
+
     /// Money that gateways may spend, or may have spent, and that the balance does not show.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 use tollgate_metering::WalletId;
 
 use super::cluster::{Cluster, Step};
-use super::header::HeaderTouch;
+use super::header::HeaderAdopt;
 use super::values::{int, required, small_count};
 use super::wallets::{self, DevelopersKnown};
 use crate::error::LedgerError;
@@ -90,8 +90,8 @@ async fn adopt_wallet(
         if account.header.generation >= generation {
             return Ok(());
         }
-        let touch = HeaderTouch::of(&account.header, generation)?;
-        let step = Step::new(&cluster.statements.header_touch, touch);
+        let adopt = HeaderAdopt::of(&account, generation)?;
+        let step = Step::new(&cluster.statements.header_adopt, adopt);
         if cluster.write_batch_if("adopt_wallet", vec![step]).await? {
             return Ok(());
         }

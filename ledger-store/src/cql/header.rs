@@ -2,7 +2,7 @@
 
 use scylla::value::{CqlDecimal, CqlTimestamp};
 use tollgate_metering::account::{Mode, Owner};
-use tollgate_metering::{DeveloperId, Header, WalletId};
+use tollgate_metering::{Account, DeveloperId, Header, WalletId};
 use uuid::Uuid;
 
 use super::values::{
@@ -82,6 +82,15 @@ pub(super) struct HeaderTouch {
     generation: i32,
     expected_version: i64,
     expected_generation: i32,
+}
+
+/// A header that moves to a newer generation.
+#[derive(Debug, scylla::SerializeRow)]
+pub(super) struct HeaderAdopt {
+    #[scylla(flatten)]
+    touch: HeaderTouch,
+    mode: i64,
+    is_mode_changing: bool,
 }
 
 // === impl HeaderRow ===
@@ -166,6 +175,20 @@ impl HeaderValues {
         let expected_version = self.version.saturating_sub(1);
         let expected_generation = self.generation;
         HeaderUpdate { values: self, expected_version, expected_generation }
+    }
+}
+
+// === impl HeaderAdopt ===
+
+impl HeaderAdopt {
+    /// The account's header in `generation`.
+    pub(super) fn of(account: &Account, generation: u32) -> Result<HeaderAdopt, LedgerError> {
+        let mode = account.restored_mode();
+        Ok(HeaderAdopt {
+            touch: HeaderTouch::of(&account.header, generation)?,
+            mode: bigint(WHAT, mode.counter)?,
+            is_mode_changing: mode.is_changing,
+        })
     }
 }
 

@@ -126,6 +126,10 @@ statements! {
     header_touch: Conditional = "UPDATE {ks}.account SET generation = :generation \
         WHERE developer = :developer AND kind = 'header' AND scope = :wallet AND key = :key \
         IF version = :expected_version AND generation = :expected_generation";
+    header_adopt: Conditional = "UPDATE {ks}.account SET generation = :generation, \
+        mode = :mode, is_mode_changing = :is_mode_changing \
+        WHERE developer = :developer AND kind = 'header' AND scope = :wallet AND key = :key \
+        IF version = :expected_version AND generation = :expected_generation";
     currency_claim: Conditional = "INSERT INTO {ks}.account (developer, kind, scope, key, wallet) \
         VALUES (:developer, 'currency', :scope, :key, :wallet) IF NOT EXISTS";
     meter_write: Conditional = "INSERT INTO {ks}.account (developer, kind, scope, key, product, \

@@ -11,7 +11,9 @@ use rusqlite::params;
 
 use super::accounts;
 use super::failure::Failure;
-use super::{schema, statements};
+use super::{rows, schema, statements};
+use tollgate_metering::account::RESTORED_MODES;
+
 use crate::error::LedgerError;
 
 /// Ending of the file that says that a generation's number was given.
@@ -85,6 +87,7 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<PathBuf, LedgerError> {
         let copy = rusqlite::Connection::open(&partial)?;
         copy.pragma_update(None, "synchronous", "FULL")?;
         copy.execute(statements::SET_META, params!["generation", next])?;
+        copy.execute(statements::RESTORE_MODES, [rows::stored(RESTORED_MODES, "modes")?])?;
         Ok(())
     };
     if partial.exists() {

@@ -204,6 +204,9 @@ ALTER TABLE entry ADD COLUMN is_forced INTEGER NOT NULL DEFAULT 0 CHECK (is_forc
 
 pub(super) const META: &str = "SELECT value FROM meta WHERE name = ?1";
 pub(super) const RAISE_META: &str = "UPDATE meta SET value = max(value, ?2) WHERE name = ?1";
+/// See `Account::restored_mode`.
+pub(super) const RESTORE_MODES: &str = "
+UPDATE wallet SET mode_counter = mode_counter + ?1, is_mode_changing = 1 WHERE mode_counter > 0";
 pub(super) const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
 
 pub(super) const WALLET: &str = "

@@ -86,6 +86,7 @@ macro_rules! conformance {
             documents: documents_are_listed_by_name_within_kind_and_scope,
             documents: every_written_document_is_in_the_log_of_changes,
             restore: a_restored_backup_is_the_next_generation_and_takes_nothing_of_the_old,
+            restore: a_restored_strict_wallet_waits_for_every_gateway,
         }
     };
     (@list $module:ident, $backend:ty; $($topic:ident: $property:ident,)*) => {

@@ -37,6 +37,10 @@ const ALPHA: i128 = 4;
 /// A node takes the grants of a wallet over at most so soon after another did.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(1);
 
+/// A node that hears of grants with room takes a wallet over from one that heard of none for this
+/// long: nobody else could take them back.
+const TEND_AFTER: Duration = Duration::from_secs(10);
+
 /// A recall that was not echoed for this long is not waited for.
 const RECALL_MAX: Duration = Duration::from_secs(1);
 
@@ -200,9 +204,11 @@ impl NodeWallet {
         }
         let mut rows = self.rows(account, terms)?;
         let is_owner = account.header.owner.node == Some(terms.node);
-        let is_wanted = rows.iter().any(Row::is_unmet);
-        if !is_owner && !(is_wanted && self.may_take_over(account, terms.now)) {
-            return Ok(None);
+        if !is_owner && !self.may_take_over(account, &rows, terms.now) {
+            // What has ended needs no owner.
+            let mut change = account.change();
+            change.ceilings = ended(account, terms).take(CHANGE_ROWS_MAX).collect();
+            return Ok((!change.ceilings.is_empty()).then_some(change));
         }
         let balance = self.cautious_balance(account, rates)?;
         let free = balance.plus(account.header.overdraft_limit)?;
@@ -244,10 +250,17 @@ impl NodeWallet {
         }
     }
 
-    fn may_take_over(&self, account: &Account, now: Duration) -> bool {
+    fn may_take_over(&self, account: &Account, rows: &[Row], now: Duration) -> bool {
+        let after = if rows.iter().any(Row::is_unmet) {
+            TAKEOVER_AFTER
+        } else if rows.iter().any(Row::holds_too_much) {
+            TEND_AFTER
+        } else {
+            return false;
+        };
         let seen = self.draws.owner_seen;
         account.header.owner.node.is_none()
-            || seen.is_some_and(|(_, since)| now.saturating_sub(since) >= TAKEOVER_AFTER)
+            || seen.is_some_and(|(_, since)| now.saturating_sub(since) >= after)
     }
 
     /// The balance with every charge rounded up: a charge is rounded once, so one more call can
@@ -297,12 +310,9 @@ impl NodeWallet {
         };
         // Raised and recalled ones first: where there is no room for all, the rest follows.
         let moved = rows.iter().filter(|row| row.is_moved());
-        let ended = account.ceilings.iter().filter(|(incarnation, ceiling)| {
-            !ceiling.is_retired && (terms.has_ended)(**incarnation)
-        });
         let mut written: Vec<(Incarnation, Option<Ceiling>)> =
             moved.map(|row| (row.incarnation, Some(row.ceiling(stamp)))).collect();
-        written.extend(ended.map(|(incarnation, _)| (*incarnation, None)));
+        written.extend(ended(account, terms));
         let is_due = terms.now.saturating_sub(self.draws.noted_at) >= NOTE_EVERY;
         if is_due || !written.is_empty() {
             let noted = rows.iter().filter(|row| !row.is_moved() && row.is_noted());
@@ -314,6 +324,16 @@ impl NodeWallet {
         change.ceilings = written.into_iter().take(CHANGE_ROWS_MAX).collect();
         (!change.ceilings.is_empty()).then_some(change)
     }
+}
+
+/// Grants that go because nothing more comes of their incarnations.
+fn ended<'a>(
+    account: &'a Account,
+    terms: Terms<'a>,
+) -> impl Iterator<Item = (Incarnation, Option<Ceiling>)> + 'a {
+    let grants = account.ceilings.iter().filter(|(_, ceiling)| !ceiling.is_retired);
+    let ended = grants.filter(move |(incarnation, _)| (terms.has_ended)(**incarnation));
+    ended.map(|(incarnation, _)| (*incarnation, None))
 }
 
 // === impl Draws ===
@@ -414,6 +434,12 @@ impl Row {
     /// What a recall would free.
     fn spare(&self) -> Money {
         self.most.minus(self.drawn).unwrap_or(Money::ZERO).max(Money::ZERO)
+    }
+
+    /// Whether a gateway that is heard here has more than it needs, or the account says so.
+    fn holds_too_much(&self) -> bool {
+        let is_outdated = self.before.is_some_and(|before| before.most > self.most);
+        self.is_live && (is_outdated || !self.spare().is_zero())
     }
 
     fn is_unmet(&self) -> bool {

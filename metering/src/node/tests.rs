@@ -17,6 +17,7 @@ mod both_sides;
 mod grants;
 mod interleavings;
 mod rules;
+mod strict;
 
 const NOW: UnixMillis = UnixMillis(1_795_348_800_000);
 const HOLD_LIFE: Duration = Duration::from_secs(60);

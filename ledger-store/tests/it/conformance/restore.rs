@@ -2,8 +2,27 @@
 
 use tollgate_ledger_store::{Commit, LedgerError, RegisterCell};
 
+use tollgate_metering::account::{Mode, Overspend};
+
 use super::Backend;
 use crate::fixtures::{NOON, entry, incarnation, meter, money, opened, read, report, units, write};
+
+/// What was granted after the backup is unknown to the restored ledger: its strict wallets wait
+/// until every gateway has given its grants up.
+pub(crate) async fn a_restored_strict_wallet_waits_for_every_gateway<B: Backend>() {
+    let backend = B::fresh().await;
+    let old = backend.ledger();
+    let mut account = opened(&*old).await;
+    let mut change = account.change();
+    change.header.mode = Mode { overspend: Overspend::Strict, counter: 3, is_changing: false };
+    assert_eq!(old.commit(&change).await.unwrap(), Commit::Applied);
+    account.apply(&change);
+
+    let restored = backend.restore(backend.backup().await).await;
+    let found = read(&*restored.ledger(), account.header.wallet).await.account.header.mode;
+    assert_eq!(found, account.restored_mode());
+    assert!(found.is_changing && found.counter > 3);
+}
 
 pub(crate) async fn a_restored_backup_is_the_next_generation_and_takes_nothing_of_the_old<
     B: Backend,
