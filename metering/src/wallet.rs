@@ -40,6 +40,7 @@ use self::whole::Whole;
 
 mod grants;
 mod packed;
+mod strict;
 mod whole;
 
 /// A register beyond this asks for a new incarnation: half its range, so that what is open when

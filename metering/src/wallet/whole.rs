@@ -5,14 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::grants::{Grants, Short};
+use super::grants::Grants;
 use super::{Hold, HoldError, Life, OwnList, OwnRegister, Settled, Taken, Tariff, View, counted};
-use crate::account::{Mode, Overspend};
+use crate::account::Mode;
 use crate::balance::counts_period;
-use crate::id::WalletId;
 use crate::meter::{BillingType, Meter};
 use crate::money::Money;
-use crate::protocol::{ReportedDraw, Snapshot};
+use crate::protocol::Snapshot;
 use crate::rating::RatingError;
 use crate::time::UnixMillis;
 use crate::units::Units;
@@ -248,35 +247,6 @@ impl Whole {
         held_of(&self.holds, life)
     }
 
-    pub(super) fn open_prepaid(&self) -> u32 {
-        self.holds.iter().map(|held| held.prepaid).sum()
-    }
-
-    pub(super) fn draws(&self, wallet: WalletId) -> Vec<(Life, ReportedDraw)> {
-        let draw = |grant: super::grants::Grant| {
-            let drawn = ReportedDraw {
-                wallet,
-                mode: self.grants.mode(),
-                settled: grant.settled,
-                held: self.held_by(grant.life),
-                stamp: grant.stamp,
-                limit: grant.limit,
-                wanted: self.grants.wanted(grant.life, self.held_by(grant.life)),
-            };
-            (grant.life, drawn)
-        };
-        self.grants.all().map(draw).collect()
-    }
-
-    pub(super) fn wants(&self) -> bool {
-        self.grants.wanting(|life| self.held_by(life)).is_some()
-    }
-
-    pub(super) fn has_headroom(&self) -> bool {
-        let has_left = |life: Life| self.grants.left(life, self.held_by(life)) > Money::ZERO;
-        self.wants() || self.grants.all().any(|grant| has_left(grant.life))
-    }
-
     pub(super) fn as_of(&self) -> Option<Duration> {
         self.known.as_ref()?.as_of
     }
@@ -296,16 +266,6 @@ impl Whole {
         })
     }
 
-    /// What the next call may cost at most: of a strict wallet what the newest grant has left.
-    pub(super) fn next_price_max(&self) -> Money {
-        let mode = self.known.as_ref().map(|known| known.mode.overspend);
-        if mode != Some(Overspend::Strict) {
-            return self.available;
-        }
-        let newest = self.grants.all().map(|grant| grant.life).max();
-        newest.map_or(Money::ZERO, |life| self.grants.left(life, self.held_by(life)))
-    }
-
     /// `available` by the formula, from nothing but snapshot, units and holds.
     pub(super) fn computed(&self) -> Result<Money, RatingError> {
         let Some(known) = &self.known else { return Ok(Money::ZERO) };
@@ -323,37 +283,6 @@ impl Whole {
             before = Some(tally);
         }
         Ok(sum)
-    }
-
-    /// Whether the wallet is strict, where what is known is young enough and in force.
-    fn is_strict(&self, now: Duration, staleness_limit: Duration) -> Result<bool, HoldError> {
-        let known = self.known.as_ref().ok_or(HoldError::Unknown)?;
-        let as_of = known.as_of.ok_or(HoldError::Unknown)?;
-        if now.saturating_sub(as_of) > staleness_limit {
-            return Err(HoldError::TooOld);
-        }
-        if known.mode.is_changing || known.mode.counter < self.mode_floor {
-            return Err(HoldError::Changing);
-        }
-        Ok(known.mode.overspend == Overspend::Strict)
-    }
-
-    /// The most that a call of `units_max` can cost.
-    fn most(&self, tariff: &Arc<Tariff>, units_max: Units) -> Result<Money, HoldError> {
-        let most = self.total(tariff).and_then(|total| Ok(tariff.rates.most(total, units_max)?));
-        most.map_err(|_| HoldError::Full)
-    }
-
-    /// Takes room under the incarnation's ceiling, which the hold then fills.
-    fn draw(&mut self, life: Life, price: Money) -> Result<(), HoldError> {
-        if price.is_zero() {
-            return Ok(());
-        }
-        let held = self.held_by(life);
-        self.grants.draw(life, held, price).map_err(|short| match short {
-            Short { left, is_denied: true } => HoldError::TooSmall { available: left, price },
-            Short { left, is_denied: false } => HoldError::Ungranted { left, price },
-        })
     }
 
     /// The price of one more unit, where the wallet covers it by what is known.
@@ -391,7 +320,7 @@ impl Whole {
     }
 
     /// Units on the meter's line up to and with its revision: what the next unit comes on top of.
-    fn total(&self, tariff: &Tariff) -> Result<Units, RatingError> {
+    pub(super) fn total(&self, tariff: &Tariff) -> Result<Units, RatingError> {
         self.tallies
             .iter()
             .filter(|tally| {

@@ -13,7 +13,7 @@ const FOREVER: Duration = Duration::from_secs(1_000_000);
 #[derive(Clone, Debug)]
 enum Up {
     Own(Arc<OwnIncarnations>),
-    Report { part: Part, is_final: bool },
+    Report { part: Box<Part>, is_final: bool },
 }
 
 /// From a node to a gateway.
@@ -255,7 +255,7 @@ impl World {
             let is_final = is_final && held.is_none_or(Money::is_zero);
             let part = Part { held, ..part(life.incarnation, this.seq, registers) };
             link.sent.insert(this.seq, (self.now, life.incarnation, life.nanos, is_final));
-            link.up.push_back(Up::Report { part, is_final });
+            link.up.push_back(Up::Report { part: Box::new(part), is_final });
         }
     }
 
