@@ -70,6 +70,8 @@ struct Drawn {
     looked: Option<(Duration, Money)>,
     moved_at: Duration,
     wanted_since: Option<Duration>,
+    /// What it was given to draw beyond what it had drawn, by the newest ceiling.
+    granted: Money,
     recalled_at: Option<(Stamp, Duration)>,
 }
 
@@ -217,6 +219,7 @@ impl NodeWallet {
         for (incarnation, ceiling) in &change.ceilings {
             let recall = ceiling.filter(|ceiling| ceiling.draw < ceiling.most);
             if let Some(drawn) = self.draws.by.get_mut(incarnation) {
+                drawn.granted = ceiling.map_or(Money::ZERO, |ceiling| drawn.headroom(ceiling));
                 drawn.recalled_at = match (recall, drawn.recalled_at) {
                     (None, _) => None,
                     (Some(row), Some((stamp, at))) if row.stamp == stamp => Some((stamp, at)),
@@ -325,6 +328,13 @@ impl Draws {
 // === impl Drawn ===
 
 impl Drawn {
+    /// What a ceiling leaves it to draw.
+    fn headroom(&self, ceiling: Ceiling) -> Money {
+        let drawn = self.read.map_or(Ok(Money::ZERO), |(_, draw)| draw.settled.plus(draw.held));
+        let left = drawn.and_then(|drawn| ceiling.draw.minus(drawn));
+        left.unwrap_or(Money::ZERO).max(Money::ZERO)
+    }
+
     fn read(&mut self, seq: i64, draw: ReportedDraw, now: Duration) {
         let before = self.read.replace((seq, draw)).map(|(_, before)| before);
         let is_moved = before.is_none_or(|before| {

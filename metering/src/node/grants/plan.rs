@@ -32,6 +32,8 @@ pub(super) struct Row {
     wanted_since: Option<Duration>,
     /// Its pace over the time that knowledge takes.
     burn: Money,
+    /// Twice what it was given last.
+    more: Money,
     is_live: bool,
     is_idle: bool,
     is_recall_lost: bool,
@@ -71,6 +73,7 @@ impl Row {
             drawn: drawn_by_now.unwrap_or(noted.most),
             wanted: read.filter(|_| is_live).map_or(Money::ZERO, |draw| draw.wanted),
             wanted_since: drawn.and_then(|drawn| drawn.wanted_since),
+            more: drawn.map_or(Ok(Money::ZERO), |drawn| drawn.granted.plus(drawn.granted))?,
             burn: Money::from_nanos(burn.saturating_mul(ALPHA)).unwrap_or(Money::MAX),
             is_live,
             is_idle: drawn
@@ -164,9 +167,10 @@ impl<'a> Plan<'a> {
         Ok(denied)
     }
 
-    /// What a row should have left.
+    /// What a row that ran out should have left: its pace is held down by the grants themselves
+    /// where they are slow, so each time it runs out it gets twice as much.
     fn target(&self, row: &Row) -> Money {
-        row.wanted.max(row.burn.min(self.share))
+        row.wanted.max(row.burn.max(row.more).min(self.share))
     }
 
     /// Gives an unmet row what it wants, and more where there is plenty; false where there is not.

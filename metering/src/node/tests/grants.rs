@@ -342,3 +342,27 @@ fn what_was_granted_and_taken_back_is_not_wanted_again() {
     }
     assert_eq!(world.account.reserved(), Ok(Money::ZERO));
 }
+
+/// A busy gateway was given one call at a time where a look took longer than its pace foresaw: the
+/// pace, measured from what it settled, never grew.
+#[test]
+fn a_gateway_that_runs_out_again_is_given_twice_as_much() {
+    let mut world = World::new("1000", 1);
+    let (mut looks, mut calls) = (0, 0);
+    while calls < 1_000 {
+        match world.call(0) {
+            Ok(hold) => {
+                world.settle(0, hold);
+                calls += 1;
+            }
+            Err(_) => {
+                looks += 1;
+                world.report(0);
+                // A slow ledger: what was settled is spread over a second.
+                world.now += Duration::from_secs(1);
+                world.look();
+            }
+        }
+    }
+    assert!(looks <= 12, "{looks} looks");
+}
