@@ -149,7 +149,12 @@ impl NodeWallet {
             let durable = Some((held.amount, held.seq));
             let new = Hold { amount: held.amount, seq: held.seq, fresh_at: wall, durable };
             match self.holds.get_mut(incarnation) {
-                Some(hold) if hold.seq >= held.seq => hold.durable = durable,
+                // What was acknowledged since the read began is not undone by it.
+                Some(hold) if hold.seq >= held.seq => {
+                    if hold.durable.is_none_or(|(_, seq)| seq <= held.seq) {
+                        hold.durable = durable;
+                    }
+                }
                 Some(hold) => {
                     *hold = new;
                     self.changes += 1;

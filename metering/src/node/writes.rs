@@ -179,7 +179,10 @@ impl NodeWallet {
             }
         }
         for row in &acknowledged.holds {
-            if let Some(hold) = self.holds.get_mut(&row.incarnation) {
+            // A read may have shown a later one meanwhile, which stays.
+            if let Some(hold) = self.holds.get_mut(&row.incarnation)
+                && hold.durable.is_none_or(|(_, seq)| seq <= row.seq)
+            {
                 hold.durable = Some((row.amount, row.seq));
             }
         }

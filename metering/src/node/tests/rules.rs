@@ -267,6 +267,32 @@ fn a_hold_that_was_given_back_before_it_was_read_is_written() {
     assert_eq!(ledger.holds[&dead], ReadHold { amount: Money::ZERO, seq: 10 });
 }
 
+/// A slow write of a hold was acknowledged, or a slow read showed it, after the ledger had been seen
+/// with a later one: the node took the older for what the ledger holds, and wrote the later again
+/// and again, or not at all.
+#[test]
+fn what_the_ledger_holds_of_a_hold_does_not_go_back() {
+    let (mut node, mut ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
+    let one = incarnation(11);
+    let held =
+        |text: &str, seq| Part { held: Some(text.parse().unwrap()), ..part(one, seq, Vec::new()) };
+    reread(&mut node, &ledger, mark(0, 0));
+    let begun = node.begin_read(|_| mark(0, 0), Duration::ZERO);
+    node.report(A, 1, &held("0.5", 10), NOW);
+    let slow = node.begin_write(|_| mark(1, 10), NOW);
+    ledger.write(&slow);
+    let early = ledger.read();
+    // Another node hears that the call has ended, and writes it first.
+    node.report(A, 2, &held("0", 20), NOW);
+    ledger.holds.insert(one, ReadHold { amount: Money::ZERO, seq: 20 });
+    reread(&mut node, &ledger, mark(2, 20));
+    assert!(!node.is_dirty());
+    node.end_write(&slow, true);
+    assert!(!node.is_dirty(), "the acknowledged hold is older than what was read");
+    node.reread(&begun, early, Duration::ZERO, NOW).unwrap();
+    assert!(!node.is_dirty(), "the hold of the early read is older than what was read later");
+}
+
 #[test]
 fn a_minute_of_usage_is_a_row_once_it_is_over() {
     let (mut node, ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
