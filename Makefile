@@ -48,6 +48,12 @@ bench: ## measure against nginx and nginx + Lua + Redis (installs them from Debi
 bench-sync: ## count ledger rows, messages and overspend, fixed intervals against adaptive (WALLETS=10000 GATEWAYS=16 ROUNDS=3 SPAN_S=8 HOT=100)
 	@exec cargo bench --profile local --package tollgate --bench sync
 
+.PHONY: simulate
+simulate: ## drive the metering protocol under seeded faults (SEEDS=1000 FIRST_SEED=1, ARGS='--list')
+	@cargo build --quiet --package tollgate-simulation
+	@exec cargo run --quiet --package tollgate-simulation -- \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST_SEED),--first-seed $(FIRST_SEED)) $(ARGS)
+
 .PHONY: fmt
 fmt: ## format the code
 	@cargo fmt --all

@@ -1,0 +1,4 @@
+//! The simulator finds what is broken, and nothing where nothing is.
+
+mod faults;
+mod seeds;
