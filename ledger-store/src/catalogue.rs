@@ -40,6 +40,7 @@ pub mod products;
 pub mod rates;
 pub mod records;
 pub mod resolve;
+pub mod retirements;
 mod store;
 pub mod subscriptions;
 pub mod text;

@@ -151,6 +151,8 @@ pub(crate) enum LedgerCommand {
     /// List, charge or write off the units that the ledger did not charge by itself
     #[command(subcommand)]
     Suspense(SuspenseCommand),
+    /// Give back what a gateway's process that will not come back may have spent
+    Retire(RetireArgs),
     /// Make a new ledger of the next generation from a backup
     Restore(RestoreArgs),
 }
@@ -204,6 +206,25 @@ pub(crate) struct SettleArgs {
     /// Why: for the journal
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+}
+
+/// `tollgate ledger retire`.
+#[derive(Debug, Args)]
+pub(crate) struct RetireArgs {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+    /// The incarnation, as `tollgate ledger inspect` and the gateway's log show it
+    #[arg(value_name = "INCARNATION")]
+    pub(crate) incarnation: uuid::Uuid,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Only show what is reserved for it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `tollgate ledger restore`.

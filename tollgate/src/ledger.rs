@@ -3,9 +3,9 @@
 //! Reading needs nothing but the file or the cluster and changes nothing, not even the schema. What books something goes
 //! through the same journal as everything else, so that a repeated command books once.
 
-use tollgate_ledger_store::LedgerError;
 use tollgate_ledger_store::book::BookError;
 use tollgate_ledger_store::verify::ExportError;
+use tollgate_ledger_store::{CatalogueError, LedgerError};
 use tollgate_metering::WalletId;
 use tollgate_metering::booking::Resolution;
 
@@ -13,6 +13,7 @@ use crate::cli::{LedgerCommand, SuspenseCommand};
 
 pub(crate) mod open;
 mod read;
+mod retire;
 mod suspense;
 
 use open::{Access, OpenError, Store};
@@ -41,6 +42,15 @@ pub(crate) enum CommandError {
         /// What was asked for.
         id: String,
     },
+    /// There is no such incarnation.
+    #[error("there is no incarnation {id} in the registry")]
+    NoIncarnation {
+        /// What was asked for.
+        id: uuid::Uuid,
+    },
+    /// The catalogue does not answer.
+    #[error("the catalogue does not answer")]
+    Catalogue(#[from] CatalogueError),
     /// It cannot be booked.
     #[error("cannot book it")]
     Book(#[from] BookError),
@@ -76,6 +86,7 @@ pub(crate) async fn run(command: &LedgerCommand) -> Result<bool, CommandError> {
         LedgerCommand::Suspense(SuspenseCommand::WriteOff(args)) => {
             suspense::settle(args, Resolution::WriteOff).await.map(|()| true)
         }
+        LedgerCommand::Retire(args) => retire::run(args).await.map(|()| true),
         LedgerCommand::Restore(args) => {
             let folder = args.data_dir.clone().unwrap_or_else(|| "./tollgate-data".into());
             let file = tollgate_ledger_store::sqlite::restore(&args.from, &folder)?;

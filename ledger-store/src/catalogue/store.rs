@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tollgate_metering::{DeveloperId, PlanId, ProductId, UnixMillis};
+use uuid::Uuid;
 
 use super::Catalogue;
 use super::error::CatalogueError;
@@ -23,6 +24,7 @@ pub(super) const KEY: &str = "key";
 pub(super) const PRODUCT: &str = "product";
 pub(super) const PRODUCT_NAME: &str = "product_name";
 pub(super) const PLAN_REVISION: &str = "plan_revision";
+pub(super) const RETIREMENT: &str = "retirement";
 pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
 pub(super) const WALLET_POLICIES: &str = "wallet_policies";
 pub(super) const WALLET_NOTE: &str = "wallet_note";
@@ -72,6 +74,10 @@ pub(super) fn product_name_key(organization: &str, name: &str) -> DocumentKey {
 
 pub(super) fn revision_key(plan: PlanId, revision: u32) -> DocumentKey {
     key(PLAN_REVISION, plan, format!("{revision:010}"))
+}
+
+pub(super) fn retirement_key(incarnation: Uuid) -> DocumentKey {
+    key(RETIREMENT, ALL, incarnation)
 }
 
 pub(super) fn subscriptions_key(organization: &str, developer: DeveloperId) -> DocumentKey {

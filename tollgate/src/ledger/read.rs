@@ -50,7 +50,7 @@ pub(super) async fn inspect(store: &Store, wallet: Option<WalletId>) -> Result<(
     let mut after = None;
     loop {
         let page = store.ledger.list(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else { return retired(store, &mut out).await };
         after = Some(*last);
         for wallet in page {
             if let Some(found) = verify::inspect(&*store.ledger, &*store.catalogue, wallet).await? {
@@ -60,12 +60,24 @@ pub(super) async fn inspect(store: &Store, wallet: Option<WalletId>) -> Result<(
     }
 }
 
+/// Incarnations that were retired, and by whom.
+async fn retired(store: &Store, out: &mut impl Write) -> Result<(), CommandError> {
+    for each in store.ledger.registrations().await? {
+        let (Some(at), id) = (each.retired_at, each.incarnation.id) else { continue };
+        let word = store.catalogue.retirement(id).await?;
+        let word =
+            word.map_or_else(String::new, |word| format!(" by {}: {}", word.by, word.reason));
+        writeln!(out, "incarnation {id} of {} was retired at {}{word}", each.gateway, at.0)?;
+    }
+    Ok(())
+}
+
 fn head(out: &mut impl Write) -> io::Result<()> {
     let (wallet, developer) = ("WALLET", "DEVELOPER");
     writeln!(
         out,
-        "{wallet:<36}  {developer:<36}  CURRENCY  {:>20}  FINDINGS  ORGANIZATION",
-        "BALANCE"
+        "{wallet:<36}  {developer:<36}  CURRENCY  {:>20}  {:>20}  FINDINGS  ORGANIZATION",
+        "BALANCE", "RESERVED"
     )
 }
 
@@ -75,9 +87,13 @@ fn row(out: &mut impl Write, found: &Inspection) -> io::Result<()> {
         Ok(balance) => balance.to_string(),
         Err(_) => "unknown".to_owned(),
     };
+    let reserved = match found.read.account.reserved() {
+        Ok(reserved) => reserved.to_string(),
+        Err(_) => "unknown".to_owned(),
+    };
     writeln!(
         out,
-        "{}  {}  {:<8}  {balance:>20}  {:<8}  {}",
+        "{}  {}  {:<8}  {balance:>20}  {reserved:>20}  {:<8}  {}",
         header.wallet,
         header.developer,
         header.currency,

@@ -1,5 +1,6 @@
 //! `tollgate ledger suspense`: units that the ledger does not charge by itself, and a person's decision about them.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -22,6 +23,11 @@ const PAGE: usize = 500;
 /// [`CommandError`].
 pub(super) async fn list(store: &Store) -> Result<(), CommandError> {
     let book = book(store);
+    let registrations = store.ledger.registrations().await?;
+    let retired: HashMap<uuid::Uuid, i64> = registrations
+        .iter()
+        .filter_map(|each| Some((each.incarnation.id, each.retired_at?.0)))
+        .collect();
     let mut count = 0_usize;
     for wallet in wallets(store).await? {
         for found in book.suspense(wallet).await? {
@@ -34,6 +40,7 @@ pub(super) async fn list(store: &Store) -> Result<(), CommandError> {
                     "units": row.units.to_string(),
                     "counted_units": row.counted.to_string(),
                     "born_ms": row.incarnation.born.0,
+                    "retired_at_ms": retired.get(&row.incarnation.id),
                 });
                 writeln!(io::stdout().lock(), "{shown}")?;
                 count += 1;
@@ -44,7 +51,7 @@ pub(super) async fn list(store: &Store) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn book(store: &Store) -> Book {
+pub(super) fn book(store: &Store) -> Book {
     let rates = Arc::clone(&store.catalogue) as Arc<dyn RateSource>;
     Book::new(Arc::clone(&store.ledger), rates, Arc::new(SystemClock::start()))
 }
@@ -78,7 +85,7 @@ pub(super) async fn settle(args: &SettleArgs, resolution: Resolution) -> Result<
     Ok(())
 }
 
-async fn wallets(store: &Store) -> Result<Vec<WalletId>, CommandError> {
+pub(super) async fn wallets(store: &Store) -> Result<Vec<WalletId>, CommandError> {
     let mut wallets = Vec::new();
     loop {
         let page = store.ledger.list(wallets.last().copied(), PAGE).await?;

@@ -6,6 +6,9 @@ use std::path::Path;
 use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tollgate_ledger_store::{Commit, Ledger, LedgerMetrics, SqliteLedger};
+use tollgate_metering::account::{Ceiling, Mode, Overspend, Stamp};
+use tollgate_metering::{Account, DeveloperId, Incarnation, Money, WalletId};
 
 use crate::support::api::{Portal, get, nanos};
 use crate::support::parts::{Node, Site};
@@ -194,4 +197,74 @@ async fn a_restored_backup_hears_of_every_call_and_each_payment_counts_once() {
         ledger(&["restore", "--from", "/nowhere.sqlite"], ("--data-dir", &data));
     assert!(!is_done && told.contains("/nowhere.sqlite"), "{told}");
     assert!(!data.join("ledger-3.sqlite").exists());
+}
+
+/// A ledger file with a strict wallet of which a gateway that is gone may have spent 4.
+async fn with_a_lost_grant(file: &Path) -> (SqliteLedger, Incarnation, WalletId) {
+    let metrics = LedgerMetrics::register(&prometheus::Registry::new()).unwrap();
+    let ledger = SqliteLedger::open(file, metrics).unwrap();
+    let now = ledger.clock().await.unwrap();
+    let lost = uuid::Uuid::new_v4();
+    let lost = ledger.register_incarnation(lost, "gateway-7", now).await.unwrap();
+    let wallet = WalletId(uuid::Uuid::new_v4());
+    let developer = DeveloperId(uuid::Uuid::new_v4());
+    let eur = "EUR".parse().unwrap();
+    let mut account = Account::unopened(wallet, "acme", developer, eur, 1, now);
+    account.header.mode = Mode::opened(Overspend::Strict);
+    let change = account.change();
+    assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
+    account.apply(&change);
+    let mut change = account.change();
+    let (draw, settled) = ("4".parse().unwrap(), Money::ZERO);
+    let stamp = Stamp { mode: 1, epoch: 1, counter: 1 };
+    let grant = Ceiling { stamp, draw, most: draw, settled, is_retired: false };
+    change.ceilings.insert(lost, Some(grant));
+    assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
+    (ledger, lost, wallet)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_gateways_grant_is_given_back_by_an_operators_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger-1.sqlite");
+    let (store, lost, wallet) = with_a_lost_grant(&file).await;
+    let reserved = async || {
+        let account = store.read(wallet).await.unwrap().unwrap().account;
+        account.reserved().unwrap().to_string()
+    };
+    let here = ("--file", file.as_path());
+    let (is_done, said, told) = ledger(&["inspect"], here);
+    assert!(is_done && said.lines().nth(1).unwrap().contains(" 4 "), "{said}{told}");
+
+    let id = lost.id.to_string();
+    let because = ["retire", &id, "--by", "ann", "--reason", "its disk is lost"];
+    let (is_done, said, told) = ledger(&[&because[..], &["--dry-run"]].concat(), here);
+    assert!(is_done, "{told}");
+    assert!(said.contains(&format!("{wallet}: 4 EUR reserved")), "{said}");
+    assert!(said.ends_with(&format!("{id} of gateway-7: 1 wallets would be freed\n")), "{said}");
+    assert_eq!(reserved().await, "4", "nothing has changed");
+    assert_eq!(store.registrations().await.unwrap()[0].retired_at, None);
+
+    let (is_done, said, told) = ledger(&because, here);
+    assert!(is_done && said.contains("1 wallets were retired"), "{said}{told}");
+    assert_eq!(reserved().await, "0");
+    let retired_at = store.registrations().await.unwrap()[0].retired_at;
+    assert!(retired_at.is_some());
+    // Said again, by somebody else, it stays the first one's word.
+    let again = ["retire", &id, "--by", "bob", "--reason", "me too"];
+    let (is_done, said, told) = ledger(&again, here);
+    assert!(is_done && said.contains("0 wallets were retired"), "{said}{told}");
+    assert!(told.contains("it was retired by ann before: its disk is lost"), "{told}");
+    assert_eq!(store.registrations().await.unwrap()[0].retired_at, retired_at);
+    let (is_done, said, told) = ledger(&["inspect"], here);
+    let line = format!("incarnation {id} of gateway-7 was retired at");
+    assert!(
+        is_done && said.contains(&line) && said.contains("by ann: its disk is lost"),
+        "{said}{told}"
+    );
+
+    let nobody = uuid::Uuid::new_v4().to_string();
+    let unknown = ["retire", &nobody, "--by", "ann", "--reason", "x"];
+    let (is_done, _, told) = ledger(&unknown, here);
+    assert!(!is_done && told.contains(&format!("no incarnation {nobody}")), "{told}");
 }
