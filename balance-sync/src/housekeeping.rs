@@ -1,5 +1,5 @@
 //! What time asks of wallets: folds of dead incarnations, checkpoints after a month's end, the
-//! horizon, removal.
+//! horizon, removal; and overspend policies that moved many wallets at once, or by time alone.
 //!
 //! Any node does it, also several at once: every change is conditional, so of two the second finds
 //! nothing left to do. Nothing waits for it; a node that never came to it would only read more
@@ -10,11 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_ledger_store::book::{Book, BookError, HORIZON_AGE, PURGE_DELAY};
-use tollgate_ledger_store::{LedgerError, WalletRead};
+use tollgate_ledger_store::catalogue::overspend::SeenPolicies;
+use tollgate_ledger_store::{CatalogueError, LedgerError, WalletRead};
 use tollgate_metering::balance::PERIOD_GRACE;
 use tollgate_metering::node::FENCE;
-use tollgate_metering::{Incarnation, Period, UnixMillis, WalletId};
+use tollgate_metering::{Header, Incarnation, Period, UnixMillis, WalletId};
 use uuid::Uuid;
+
+mod policies;
 
 use crate::node::Node;
 use crate::refusal::chain;
@@ -32,6 +35,17 @@ pub(crate) const FOLD_DELAY: Duration = Duration::from_secs(3_600);
 
 /// Who books checkpoints.
 const BY: &str = "housekeeping";
+
+/// Why a wallet was not tended to its end; the next time goes on.
+#[derive(Debug, thiserror::Error)]
+enum TendError {
+    #[error(transparent)]
+    Book(#[from] BookError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
 
 /// Goes over all wallets again and again until it is dropped.
 pub(crate) async fn keep(node: Arc<Node>) {
@@ -52,12 +66,13 @@ async fn go_over(node: &Node, book: &Book) -> Result<(), LedgerError> {
     let ended = registrations.into_iter().filter(|each| each.ended_at.is_some());
     let ended: HashSet<Uuid> = ended.map(|each| each.incarnation.id).collect();
     let mut after = None;
+    let mut seen = SeenPolicies::default();
     loop {
         let wallets = node.ledger.list(after, PAGE).await?;
         let Some(last) = wallets.last() else { return Ok(()) };
         after = Some(*last);
         for wallet in wallets {
-            if let Err(error) = tend(node, book, wallet, &ended).await {
+            if let Err(error) = tend(node, book, wallet, &ended, &mut seen).await {
                 tracing::warn!(%wallet, error = chain(&error), "wallet was not tended");
             }
         }
@@ -71,13 +86,20 @@ async fn tend(
     book: &Book,
     wallet: WalletId,
     ended: &HashSet<Uuid>,
-) -> Result<(), BookError> {
+    seen: &mut SeenPolicies,
+) -> Result<(), TendError> {
     let Some(read) = node.ledger.read(wallet).await? else { return Ok(()) };
     let now = node.now();
     let is_dead = |incarnation: Incarnation| {
         ended.contains(&incarnation.id) || now.since(incarnation.born) > FENCE + FOLD_DELAY
     };
     let version = read.account.header.version;
+    if policies::follow(node, &read, seen).await? {
+        node.metrics.housekeeping.with_label_values(&["policy"]).inc();
+    }
+    if policies::retire_fenced(book, &read, ended, now).await? {
+        node.metrics.housekeeping.with_label_values(&["retire"]).inc();
+    }
     if has_unfolded(&read, is_dead) {
         book.fold_dead(wallet, is_dead).await?;
         node.metrics.housekeeping.with_label_values(&["fold"]).inc();
@@ -97,7 +119,10 @@ async fn tend(
         node.metrics.housekeeping.with_label_values(&["purge"]).inc();
     }
     let changed = node.ledger.read(wallet).await?;
-    if changed.is_some_and(|read| read.account.header.version != version) {
+    // A change of the policy goes on where the wallet is in a node's memory: also where nobody
+    // uses it, and after the node that began it has died.
+    let is_due = |header: &Header| header.version != version || header.mode.is_changing;
+    if changed.is_some_and(|read| is_due(&read.account.header)) {
         // A shard that is gone has nobody to tell.
         let _ = node.to_shard_of(wallet, Command::Changed { wallet }).await;
     }
