@@ -35,6 +35,7 @@ use tonic::transport::server::{Connected, TcpIncoming};
 mod access;
 mod catalogue_log;
 mod changes;
+mod exposures;
 mod guard;
 mod housekeeping;
 mod incarnations;
@@ -51,7 +52,8 @@ mod standing;
 
 pub use access::{Access, Role, Token};
 pub use changes::Changes;
-pub use settings::{Settings, Tls};
+pub use exposures::Exposures;
+pub use settings::{ExposureTerms, Settings, Tls};
 pub use standing::{Standing, StandingWatch};
 
 use node::{Node, NodeParts};
@@ -77,6 +79,8 @@ pub struct Parts {
     pub changes: Changes,
     /// Through which the node says whether it serves.
     pub standing: StandingWatch,
+    /// Through which it tells how far calls may take wallets below their floor.
+    pub exposures: Exposures,
 }
 
 /// Why a node did not start, or ended.
@@ -121,7 +125,8 @@ pub async fn run_over<C>(
 where
     C: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
 {
-    let Parts { ledger, catalogue, clock, settings, registry, changes, standing } = parts;
+    let Parts { ledger, catalogue, clock, settings, registry, changes, standing, exposures } =
+        parts;
     let metrics = metrics::Metrics::register(&registry)?;
     let count = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -131,6 +136,7 @@ where
         (0..count).map(|_| mpsc::channel(COMMANDS_MAX)).unzip();
     let parts = NodeParts { settings, ledger, catalogue, clock, metrics, standing, shards };
     let node = Arc::new(Node::new(parts));
+    exposures.answer_by(&node);
 
     let mut tasks = tokio::task::JoinSet::new();
     for (index, commands) in commands.into_iter().enumerate() {

@@ -1,12 +1,18 @@
 //! What a node counts, for Prometheus.
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry,
 };
 
 /// Upper bounds of persist times, in seconds.
 const PERSIST_SECONDS: [f64; 11] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Upper bounds of overspends, in currency units.
+const OVERSPENDS: [f64; 14] = [
+    0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0, 1_000.0, 10_000.0, 100_000.0,
+];
 
 /// A node's families.
 #[derive(Clone)]
@@ -27,6 +33,10 @@ pub(crate) struct Metrics {
     pub(crate) clock_offset_seconds: Gauge,
     pub(crate) overdraft_wallets: IntGauge,
     pub(crate) overdraft_total: GaugeVec,
+    pub(crate) exposure_total: GaugeVec,
+    pub(crate) exposure_largest: GaugeVec,
+    /// How deep wallets were below their floor when they came back to it.
+    pub(crate) overspend: HistogramVec,
     pub(crate) housekeeping: IntCounterVec,
     pub(crate) grants: IntCounterVec,
 }
@@ -58,14 +68,17 @@ impl Metrics {
             "How far this node's clock is ahead of the ledger's.",
         )?;
         registry.register(Box::new(clock_offset_seconds.clone()))?;
-        let overdraft_total = GaugeVec::new(
-            Opts::new(
-                "tollgate_overdraft_total",
-                "Money that wallets in this node's memory are below zero, by currency.",
-            ),
-            &["currency"],
-        )?;
-        registry.register(Box::new(overdraft_total.clone()))?;
+        let by_currency = |name, help| -> Result<GaugeVec, prometheus::Error> {
+            let gauges = GaugeVec::new(Opts::new(name, help), &["currency"])?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok(gauges)
+        };
+        let overspend = HistogramOpts::new(
+            "tollgate_overspend",
+            "Deepest point below its floor of each wallet that came back to it, in its currency.",
+        );
+        let overspend = HistogramVec::new(overspend.buckets(OVERSPENDS.to_vec()), &["currency"])?;
+        registry.register(Box::new(overspend.clone()))?;
         Ok(Metrics {
             streams: gauge("tollgate_sync_streams", "Open streams of gateways.")?,
             reports: counters("tollgate_sync_reports_total", "Reports by outcome.", "outcome")?,
@@ -84,7 +97,19 @@ impl Metrics {
                 "tollgate_overdraft_wallets",
                 "Wallets in this node's memory that are below zero.",
             )?,
-            overdraft_total,
+            overdraft_total: by_currency(
+                "tollgate_overdraft_total",
+                "Money that wallets in this node's memory are below zero, by currency.",
+            )?,
+            exposure_total: by_currency(
+                "tollgate_max_exposure_total",
+                "Sum of how far calls may take wallets in this node's memory below their floor.",
+            )?,
+            exposure_largest: by_currency(
+                "tollgate_max_exposure_largest",
+                "The most that calls may take one wallet in this node's memory below its floor.",
+            )?,
+            overspend,
             housekeeping: counters(
                 "tollgate_sync_housekeeping_total",
                 "Wallets that housekeeping changed, by what it did.",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tollgate_metering::Units;
+
 use crate::access::Access;
 
 /// Most wallets that one stream subscribes to.
@@ -77,6 +79,23 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Threads of wallets; 0: one a core.
     pub shards: usize,
+    /// What bounds on overspend are computed from.
+    pub exposure: ExposureTerms,
+}
+
+/// What bounds on overspend are computed from, beside what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExposureTerms {
+    /// How long gateways wait at most before they report a rich wallet, and nodes before they tell.
+    pub sync_interval_max: Duration,
+    /// From gateway to node, or back.
+    pub one_way: Duration,
+    /// A write of the ledger.
+    pub ledger_write: Duration,
+    /// The staleness limit of the gateways.
+    pub staleness_limit: Duration,
+    /// The largest `max_multiplier` of the gateways' proxies; 1 where none reads a multiplier.
+    pub multiplier_max: Units,
 }
 
 /// The listener's certificate, PEM.
@@ -99,6 +118,11 @@ impl Settings {
         Settings {
             read_interval: Duration::from_millis(500),
             usage_interval: Duration::from_secs(1),
+            exposure: ExposureTerms {
+                one_way: Duration::from_millis(5),
+                ledger_write: Duration::from_millis(50),
+                ..ExposureTerms::default()
+            },
             ..Settings::for_cluster(access)
         }
     }
@@ -120,6 +144,22 @@ impl Settings {
             housekeeping_interval: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(10),
             shards: 0,
+            exposure: ExposureTerms::default(),
+        }
+    }
+}
+
+// === impl ExposureTerms ===
+
+impl Default for ExposureTerms {
+    /// Of machines in one region.
+    fn default() -> ExposureTerms {
+        ExposureTerms {
+            sync_interval_max: Duration::from_secs(2),
+            one_way: Duration::from_millis(25),
+            ledger_write: Duration::from_millis(100),
+            staleness_limit: Duration::from_secs(10),
+            multiplier_max: Units::ONE,
         }
     }
 }

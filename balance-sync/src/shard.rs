@@ -13,9 +13,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use tollgate_metering::account::Ceiling;
+use tollgate_metering::exposure::Exposure;
 use tollgate_metering::node::need::Burn;
 use tollgate_metering::node::{NodeWallet, Part, StreamId, StreamMark};
 use tollgate_metering::protocol::OwnIncarnations;
+use tollgate_metering::rating::RatingError;
 use tollgate_metering::{Header, Incarnation, Money, WalletId};
 use uuid::Uuid;
 
@@ -23,6 +26,7 @@ use crate::node::Node;
 use crate::refusal::Refusal;
 
 mod agenda;
+mod exposure;
 mod gauges;
 mod grants;
 mod need;
@@ -95,6 +99,9 @@ pub(crate) struct Worth {
     pub(crate) header: Header,
     pub(crate) balance: Money,
     pub(crate) held: Money,
+    pub(crate) reserved: Money,
+    pub(crate) ceilings: BTreeMap<Incarnation, Ceiling>,
+    pub(crate) exposure: Exposure,
 }
 
 /// One wallet, and when it is due.
@@ -123,6 +130,7 @@ struct Entry {
     asking: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
     asked: Vec<oneshot::Sender<Result<Worth, Refusal>>>,
     overdraft: Money,
+    watched: exposure::Watched,
     strict: grants::Strict,
     /// Incarnations of which the registry said, before the newest read, that they have ended.
     ended: Arc<HashSet<Uuid>>,
@@ -410,6 +418,7 @@ impl Entry {
             asking: Vec::new(),
             asked: Vec::new(),
             overdraft: Money::ZERO,
+            watched: exposure::Watched::default(),
             strict: grants::Strict::default(),
             ended: Arc::default(),
         }
@@ -419,7 +428,17 @@ impl Entry {
         let account = self.machine.account().ok_or(Refusal::Missing("wallet"))?;
         let balance = node.prices.with(|rates| account.balance(self.machine.registers(), rates))?;
         let held = self.machine.held(node.now(), node.settings.hold_life)?;
-        Ok(Worth { header: account.header.clone(), balance, held })
+        let mut worth = Worth {
+            header: account.header.clone(),
+            balance,
+            held,
+            reserved: account.reserved().map_err(RatingError::from)?,
+            ceilings: account.ceilings.clone(),
+            exposure: Exposure::default(),
+        };
+        let now = node.clock.monotonic();
+        worth.exposure = self.exposure(node, &worth, self.is_shared(now), now);
+        Ok(worth)
     }
 
     fn is_shared(&self, now: Duration) -> bool {

@@ -224,6 +224,13 @@ impl NodeWallet {
         self.account.as_ref().is_some_and(|account| account.header.mode.is_changing)
     }
 
+    /// How many of them are gateways': they count incarnations themselves.
+    #[must_use]
+    pub fn gateways(&self) -> usize {
+        let subscribers = self.subscribers.values();
+        subscribers.filter(|subscriber| !subscriber.own.incarnations.is_empty()).count()
+    }
+
     /// Whether any stream is subscribed.
     #[must_use]
     pub fn is_subscribed(&self) -> bool {

@@ -21,7 +21,7 @@ pub mod v1 {
 
 pub use error::{Problem, WireError};
 pub use sync::{report_to_wire, snapshot_to_wire};
-pub use types::{PlanPrices, incarnation, money, units, uuid, wallet, wallets};
+pub use types::{PlanPrices, incarnation, money, overspend, units, uuid, wallet, wallets};
 
 /// The encoded descriptor set of package `tollgate.v1`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/tollgate.v1.bin");

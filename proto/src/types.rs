@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use tollgate_metering::account::Overspend;
 use tollgate_metering::id::{PlanId, ProductId};
 use tollgate_metering::rating::Band;
 use tollgate_metering::{
@@ -245,5 +246,29 @@ impl TryFrom<&v1::RatePlanRevision> for PlanPrices {
             revision: revision(wire.revision)?,
             rates: Arc::new(rates),
         })
+    }
+}
+
+// === impl Overspend ===
+
+impl From<Overspend> for v1::Overspend {
+    fn from(policy: Overspend) -> v1::Overspend {
+        match policy {
+            Overspend::Optimistic => v1::Overspend::Optimistic,
+            Overspend::Strict => v1::Overspend::Strict,
+        }
+    }
+}
+
+/// An overspend policy that must be there.
+///
+/// # Errors
+/// A [`WireError`] that names `field`.
+pub fn overspend(field: &str, number: i32) -> Result<Overspend, WireError> {
+    match v1::Overspend::try_from(number) {
+        Ok(v1::Overspend::Optimistic) => Ok(Overspend::Optimistic),
+        Ok(v1::Overspend::Strict) => Ok(Overspend::Strict),
+        Ok(v1::Overspend::Unspecified) => Err(WireError::new(field, Problem::Missing)),
+        Err(_) => Err(WireError::new(field, Problem::UnknownValue)),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,8 @@ use tollgate_balance_sync as balance_sync;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, Ledger, RateSource, SystemClock};
 use tollgate_management as management;
+use tollgate_metering::WalletId;
+use tollgate_metering::exposure::Exposure;
 
 use crate::config::node::{NodeFile, Role, TokenSection};
 use crate::config::secret::{Secret, SecretError};
@@ -169,6 +172,7 @@ pub(crate) fn start(
     let tasks = TaskTracker::new();
     let standing = balance_sync::StandingWatch::default();
     let changes = balance_sync::Changes::default();
+    let exposures = balance_sync::Exposures::default();
     let NodeParts { store, sync, management, tokens, settings, registry } = parts;
     if let Some(bound) = management {
         let authorizer =
@@ -193,7 +197,7 @@ pub(crate) fn start(
             clock: Arc::clone(&clock),
             authorizer: Arc::new(authorizer),
             metrics: management::Metrics::register(&registry)?,
-            exposures: Arc::new(management::NoExposures),
+            exposures: Arc::new(Measured(exposures.clone())),
             limits: management::Limits::default(),
         };
         tasks.spawn(management::run(bound.listener, parts, stopping.clone().cancelled_owned()));
@@ -206,6 +210,7 @@ pub(crate) fn start(
         registry,
         changes,
         standing: standing.clone(),
+        exposures,
     };
     let serving = balance_sync::run(sync.listener, parts, stopping.clone());
     let serving = tokio::spawn(async move {
@@ -215,6 +220,16 @@ pub(crate) fn start(
     });
     tasks.close();
     Ok(RunningNode { management: tasks, serving, standing })
+}
+
+/// Bounds on overspend as the node of this process measures them, for the management API.
+struct Measured(balance_sync::Exposures);
+
+#[async_trait]
+impl management::ExposureSource for Measured {
+    async fn exposure(&self, wallet: WalletId) -> Option<Exposure> {
+        self.0.exposure(wallet).await
+    }
 }
 
 /// The tokens of a configuration, read.
@@ -261,6 +276,7 @@ fn settings(file: &NodeFile, tokens: &[Token]) -> Result<balance_sync::Settings,
         None => balance_sync::Settings::for_file(access),
     };
     settings.tls = tls;
+    settings.exposure = file.exposure.put_into(settings.exposure);
     if let Some(interval_ms) = file.sync.persist_interval_ms {
         settings.persist_interval = Duration::from_millis(interval_ms);
     }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tollgate_ledger_store::catalogue::records::Developer;
 use tollgate_metering::{Currency, Header, WalletId};
-use tollgate_proto::v1;
+use tollgate_proto::{incarnation, v1};
 use tonic::{Request, Response, Status};
 
 use super::Services;
@@ -261,7 +261,7 @@ async fn worth(node: &Node, wallet: WalletId, is_peek: bool) -> Result<Worth, Re
 }
 
 fn to_wire(worth: Worth, email: &str) -> v1::Balance {
-    let Worth { header, balance, held } = worth;
+    let Worth { header, balance, held, reserved, exposure, ceilings: _ } = worth;
     v1::Balance {
         wallet: header.wallet.0.as_bytes().to_vec(),
         organization: header.organization,
@@ -274,6 +274,11 @@ fn to_wire(worth: Worth, email: &str) -> v1::Balance {
         version: header.version,
         last_credit_at_ms: header.last_credit_at.map_or(0, |at| at.0),
         gateways: Vec::new(),
+        reserved: Some(reserved.into()),
+        overspend: v1::Overspend::from(header.mode.overspend).into(),
+        is_mode_changing: header.mode.is_changing,
+        max_exposure: Some(exposure.most.into()),
+        is_max_exposure_promised: exposure.is_promised,
     }
 }
 
@@ -283,11 +288,20 @@ async fn add_views(node: &Node, balance: &mut v1::Balance) {
     let mut views = node.ask_gateways(wallet);
     let collect = async {
         while let Some(view) = views.recv().await {
-            balance.gateways.push(v1::GatewayView { view: Some(view) });
+            balance.gateways.push(v1::GatewayView { view: Some(view), ..Default::default() });
         }
     };
     // Out of time is no error: what came is in the balance already.
     let _ = tokio::time::timeout(VIEW_TIMEOUT, collect).await;
+    let grants = worth(node, wallet, true).await.map(|worth| worth.ceilings).unwrap_or_default();
+    for view in &mut balance.gateways {
+        let named = view.view.as_ref().map(|view| &view.incarnation);
+        let named = named.and_then(|named| incarnation("incarnation", named).ok());
+        if let Some(grant) = named.and_then(|named| grants.get(&named)) {
+            view.granted = Some(grant.draw.into());
+            view.reserved = grant.reserved().ok().map(Into::into);
+        }
+    }
     let name = |view: &v1::GatewayView| view.view.as_ref().map(|view| view.gateway.clone());
     balance.gateways.sort_by_key(name);
 }

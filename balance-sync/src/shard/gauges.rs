@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tollgate_metering::{Currency, Money};
 
 use super::Shard;
+use super::exposure::shown;
 use crate::metrics::Metrics;
 
 /// How often the gauges are set.
@@ -19,6 +20,8 @@ pub(crate) struct ShardGauges {
     pub(crate) dirty_registers: usize,
     pub(crate) overdraft_wallets: usize,
     pub(crate) overdraft: BTreeMap<Currency, Money>,
+    /// Sum and greatest of the bounds on overspend.
+    pub(crate) exposure: BTreeMap<Currency, (Money, Money)>,
 }
 
 /// What each shard has.
@@ -43,9 +46,17 @@ impl Gauges {
             *total = total.plus(*debt).unwrap_or(Money::MAX);
         }
         for (currency, total) in overdraft {
-            // A gauge is a float; nothing reads money from it.
-            let shown = total.to_string().parse().unwrap_or(f64::NAN);
-            metrics.overdraft_total.with_label_values(&[currency.as_str()]).set(shown);
+            metrics.overdraft_total.with_label_values(&[currency.as_str()]).set(shown(total));
+        }
+        let mut exposure: BTreeMap<Currency, (Money, Money)> = BTreeMap::new();
+        for (currency, (sum, greatest)) in shards.values().flat_map(|each| &each.exposure) {
+            let all = exposure.entry(*currency).or_default();
+            *all = (all.0.plus(*sum).unwrap_or(Money::MAX), all.1.max(*greatest));
+        }
+        for (currency, (sum, greatest)) in exposure {
+            let label = [currency.as_str()];
+            metrics.exposure_total.with_label_values(&label).set(shown(sum));
+            metrics.exposure_largest.with_label_values(&label).set(shown(greatest));
         }
     }
 }
@@ -62,7 +73,13 @@ impl Shard {
         self.gauges.overdraft_wallets = 0;
         // A currency whose debts are paid stays, with nothing: its gauge must fall to zero.
         self.gauges.overdraft.values_mut().for_each(|debt| *debt = Money::ZERO);
+        self.gauges.exposure.values_mut().for_each(|bounds| *bounds = Default::default());
         for entry in self.wallets.values() {
+            if let Some(account) = entry.machine.account() {
+                let most = entry.watched.bound.most;
+                let bounds = self.gauges.exposure.entry(account.header.currency).or_default();
+                *bounds = (bounds.0.plus(most).unwrap_or(Money::MAX), bounds.1.max(most));
+            }
             if let Some(account) = entry.machine.account()
                 && !entry.overdraft.is_zero()
             {

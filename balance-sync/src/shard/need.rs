@@ -13,6 +13,7 @@ use tollgate_metering::node::need::{self, Bounds};
 use tollgate_metering::{Money, WalletId};
 
 use super::{Entry, SETTLE_EVERY, Shard, Worth};
+use crate::node::Node;
 use crate::settings::READ_PACE_MAX;
 
 // === impl Shard ===
@@ -36,7 +37,7 @@ impl Shard {
             self.tells.sooner(wallet, now);
             return;
         };
-        let left = entry.look(&worth, now);
+        let left = entry.look(&self.node, &worth, now);
         let interval = entry.interval(&worth, left, bounds);
         let is_urgent = interval <= tick;
         let is_sudden = need::is_sudden(entry.told_left, left);
@@ -79,7 +80,7 @@ impl Shard {
         let interval = match entry.worth(&self.node) {
             Err(_) => poor,
             Ok(worth) => {
-                let left = entry.look(&worth, now);
+                let left = entry.look(&self.node, &worth, now);
                 if !entry.machine.is_dirty() {
                     entry.persisted_left = left;
                 }
@@ -153,12 +154,13 @@ fn least_interval(wallets: usize) -> Duration {
 
 impl Entry {
     /// What is left above the floor, beside what is held; notes how fast it falls.
-    fn look(&mut self, worth: &Worth, now: Duration) -> Money {
+    fn look(&mut self, node: &Node, worth: &Worth, now: Duration) -> Money {
         let above_floor = worth.balance.plus(worth.header.overdraft_limit);
         let left = above_floor.and_then(|sum| sum.minus(worth.held)).unwrap_or(worth.balance);
         self.burn.look(left, now);
         self.overdraft = worth.balance.debt();
         self.left = left;
+        self.watch(node, worth, now);
         left
     }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tollgate_balance_sync::{
-    Access, Changes, Parts, Role, RunError, Settings, StandingWatch, Token,
+    Access, Changes, Exposures, Parts, Role, RunError, Settings, StandingWatch, Token,
 };
 use tollgate_ledger_store::catalogue::apps::AppTerms;
 use tollgate_ledger_store::catalogue::developers::DeveloperTerms;
@@ -203,6 +203,7 @@ impl Ground {
             registry: registry.clone(),
             changes: changes.clone(),
             standing: standing.clone(),
+            exposures: Exposures::default(),
         };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(tollgate_balance_sync::run(listener, parts, shutdown.clone()));

@@ -10,5 +10,6 @@ mod ground;
 mod housekeeping;
 mod ledger;
 mod need;
+mod overspend;
 mod streams;
 mod wrong_clock;

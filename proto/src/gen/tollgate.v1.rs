@@ -1399,11 +1399,64 @@ pub struct Balance {
     /// By connected gateway, where asked for.
     #[prost(message, repeated, tag = "11")]
     pub gateways: ::prost::alloc::vec::Vec<GatewayView>,
+    /// Of the balance, what gateways may spend, or may have spent, under grants.
+    #[prost(message, optional, tag = "12")]
+    pub reserved: ::core::option::Option<Money>,
+    /// The policy that the wallet goes by, or is changing to.
+    #[prost(enumeration = "Overspend", tag = "13")]
+    pub overspend: i32,
+    /// Whether gateways have yet to acknowledge it: until then calls wait.
+    #[prost(bool, tag = "14")]
+    pub is_mode_changing: bool,
+    /// Calls take the wallet at most so far below its floor, which is minus the overdraft limit.
+    #[prost(message, optional, tag = "15")]
+    pub max_exposure: ::core::option::Option<Money>,
+    /// Whether max_exposure holds whatever gateways do. Else it was measured from what they did.
+    #[prost(bool, tag = "16")]
+    pub is_max_exposure_promised: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GatewayView {
     #[prost(message, optional, tag = "1")]
     pub view: ::core::option::Option<LocalView>,
+    /// On a strict wallet: what the gateway may settle and hold in all, as the ledger has it.
+    #[prost(message, optional, tag = "2")]
+    pub granted: ::core::option::Option<Money>,
+    /// Of it, what the balance does not show: the gateway may spend it, or may have.
+    #[prost(message, optional, tag = "3")]
+    pub reserved: ::core::option::Option<Money>,
+}
+/// What a wallet does when its balance may be stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Overspend {
+    Unspecified = 0,
+    /// Calls pass; the wallet may go below its floor by a bounded amount.
+    Optimistic = 1,
+    /// Calls pass only under a grant.
+    Strict = 2,
+}
+impl Overspend {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OVERSPEND_UNSPECIFIED",
+            Self::Optimistic => "OVERSPEND_OPTIMISTIC",
+            Self::Strict => "OVERSPEND_STRICT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OVERSPEND_UNSPECIFIED" => Some(Self::Unspecified),
+            "OVERSPEND_OPTIMISTIC" => Some(Self::Optimistic),
+            "OVERSPEND_STRICT" => Some(Self::Strict),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod balances_client {

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tollgate_balance_sync::{
-    Access, Changes, Parts, Role, RunError, Settings, StandingWatch, Token,
+    Access, Changes, Exposures, Parts, Role, RunError, Settings, StandingWatch, Token,
 };
 use tollgate_ledger_store::catalogue::apps::AppTerms;
 use tollgate_ledger_store::catalogue::caller::Window;
@@ -214,6 +214,7 @@ impl Node {
             registry: registry.clone(),
             changes: Changes::default(),
             standing: standing.clone(),
+            exposures: Exposures::default(),
         };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(tollgate_balance_sync::run(listener, parts, shutdown.clone()));

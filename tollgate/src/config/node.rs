@@ -1,8 +1,11 @@
 //! `tollgate balance-sync --config FILE`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
+use tollgate_balance_sync::ExposureTerms;
+use tollgate_metering::Units;
 
 use super::file::{Checked, Problem};
 use super::secret::SecretPlace;
@@ -19,6 +22,9 @@ pub(crate) struct NodeFile {
     pub(crate) management: Option<ManagementSection>,
     /// The ledger.
     pub(crate) ledger: LedgerSection,
+    /// What bounds on overspend are computed from.
+    #[serde(default)]
+    pub(crate) exposure: ExposureSection,
     /// Who may do what.
     #[serde(default)]
     pub(crate) token: Vec<TokenSection>,
@@ -46,6 +52,23 @@ pub(crate) struct NodeSection {
     /// How late what gateways reported of a rich wallet is written to the ledger, a poor one being written at once; absent:
     /// two seconds.
     pub(crate) persist_interval_ms: Option<u64>,
+}
+
+/// `[exposure]`: what cannot be measured of how far calls may take a wallet below its floor. What is absent is as on machines
+/// of one region, with gateways that have the defaults.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExposureSection {
+    /// From a gateway to this node, or back.
+    pub(crate) one_way_delay_ms: Option<u64>,
+    /// A write of the ledger.
+    pub(crate) ledger_write_ms: Option<u64>,
+    /// How long gateways wait at most before they report a rich wallet.
+    pub(crate) sync_interval_max_ms: Option<u64>,
+    /// `staleness_limit_ms` of the gateways.
+    pub(crate) staleness_limit_ms: Option<u64>,
+    /// The largest `max_multiplier` of the gateways' proxies.
+    pub(crate) max_multiplier: Option<u32>,
 }
 
 /// `[[token]]`: a bearer token.
@@ -76,6 +99,23 @@ fn gateway() -> Role {
     Role::Gateway
 }
 
+// === impl ExposureSection ===
+
+impl ExposureSection {
+    /// The terms, where they say something in place of `terms`.
+    pub(crate) fn put_into(&self, terms: ExposureTerms) -> ExposureTerms {
+        let time = |given: Option<u64>, other| given.map_or(other, Duration::from_millis);
+        let units = |count: u32| Units::from_nanos(u128::from(count) * Units::ONE.nanos()).ok();
+        ExposureTerms {
+            one_way: time(self.one_way_delay_ms, terms.one_way),
+            ledger_write: time(self.ledger_write_ms, terms.ledger_write),
+            sync_interval_max: time(self.sync_interval_max_ms, terms.sync_interval_max),
+            staleness_limit: time(self.staleness_limit_ms, terms.staleness_limit),
+            multiplier_max: self.max_multiplier.and_then(units).unwrap_or(terms.multiplier_max),
+        }
+    }
+}
+
 // === impl NodeFile ===
 
 impl Checked for NodeFile {
@@ -83,6 +123,9 @@ impl Checked for NodeFile {
         self.ledger.check()?;
         if self.sync.persist_interval_ms == Some(0) {
             return Err(Problem::at("sync.persist_interval_ms", "must be above 0"));
+        }
+        if self.exposure.max_multiplier == Some(0) {
+            return Err(Problem::at("exposure.max_multiplier", "must be above 0"));
         }
         for (place, token) in self.token.iter().enumerate() {
             if token.name.is_empty() {

@@ -220,6 +220,7 @@ async fn run_node(
         registry: Registry::new(),
         changes: balance_sync::Changes::default(),
         standing: balance_sync::StandingWatch::default(),
+        exposures: balance_sync::Exposures::default(),
     };
     let connections = listen(NODE_PORT).await?.map_ok(|(stream, _)| Wire::new(stream));
     Ok(balance_sync::run_over(connections, parts, stopping).await?)
