@@ -159,3 +159,25 @@ async fn a_killed_gateway_node_and_cassandra_lose_nothing_that_was_answered() {
         assert!(process.stop().success());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_wallet_over_cassandra_ends_at_its_floor() {
+    let _alone = CLUSTER.lock().await;
+    let upstream = Upstream::start().await;
+    let site = Site::on_cassandra(&cluster::nodes());
+    let nodes = [site.node("node-1"), site.node("node-2")];
+    let developer = site.developer(&nodes[0], 3).await;
+    let gateway = |name: &str| site.gateway(name, &[&nodes[0], &nodes[1]], &upstream.url, "");
+    let gateways = ["gateway-1", "gateway-2", "gateway-3", "gateway-4"].map(gateway);
+    developer.make_strict().await;
+    let load = Load::start(&callers(&developer, &gateways.each_ref()), 2);
+    load.until_refused(100).await;
+    let tally = load.end().await;
+    assert_eq!((tally.succeeded(), tally.in_flight), (300, 0), "{tally:?}");
+    developer.portal.balance_becomes(0).await;
+    for process in
+        gateways.map(|gateway| gateway.process).into_iter().chain(nodes.map(|node| node.process))
+    {
+        assert!(process.stop().success());
+    }
+}

@@ -7,6 +7,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::api::Portal;
+use super::eventually;
 use super::process::{Tollgate, command};
 
 /// A place with configuration files, tokens and data; everything in it ends with the test.
@@ -216,6 +217,24 @@ impl Site {
         portal.must(post, &format!("{of_developer}/subscriptions"), &subscription).await;
         let key = key_of(&app);
         Developer { portal, key }
+    }
+}
+
+// === impl Developer ===
+
+impl Developer {
+    /// Makes the wallet strict and waits until every gateway goes by that.
+    pub(crate) async fn make_strict(&self) {
+        let path = format!("/developers/{}/wallets/EUR", self.portal.developer);
+        self.portal.must(Method::PATCH, &path, &json!({"overspend": "strict"})).await;
+        eventually("the wallet is strict everywhere", || async {
+            let wallet = self.portal.send(Method::GET, &path, None).await?.body;
+            let shown: Value = serde_json::from_str(&wallet).unwrap_or_default();
+            let is_settled =
+                shown["isChanging"] == false && shown["effectiveOverspend"] == "strict";
+            if is_settled { Ok(()) } else { Err(wallet) }
+        })
+        .await;
     }
 }
 
