@@ -7,7 +7,7 @@ use tollgate_metering::account::{Ceiling, Stamp};
 use tollgate_metering::{Account, Incarnation, Money, UnixMillis, WalletId};
 use uuid::Uuid;
 
-use crate::harness::{ADA, ADMIN, NOON, READER, Reply, Server};
+use crate::harness::{ADA, ADMIN, NOON, READER, Reply, Server, plan_body};
 
 const EUR: &str = "/v1/organizations/acme/developers/ada@example.com/wallets/EUR";
 const BUY: &str = r#"{"apiproduct":"weather"}"#;
@@ -238,15 +238,20 @@ async fn debits_wait_for_a_change_of_the_policy() {
 #[tokio::test]
 async fn a_setup_fee_asks_what_is_reserved_and_takes_the_purchase_back() {
     let server = Server::start_with_reserved().await;
-    server.add_plan("weather", r#","setupFee":{"units":"5"}"#).await;
+    let plan = server.add_plan("weather", r#","setupFee":{"units":"5"}"#).await;
     let path = format!("{ADA}/subscriptions");
     let refused = server.post(&path, BUY).await;
     assert_eq!(refused.reason(), "tollgate.wallet.reserved", "{refused:?}");
     assert_eq!(server.get(&path).await.json, json!({}), "nothing was bought");
+    // A purchase that still waited would be taken up at its old fee.
+    let plans = format!("/v1/organizations/acme/apiproducts/weather/rateplans/{plan}");
+    let cheaper = plan_body("weather", r#","setupFee":{"units":"3"}"#);
+    let changed = server.put(&plans, &cheaper).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
     let wallet = server.ada_eur().await;
     let bought = server.post(&format!("{path}?force=true"), BUY).await;
     assert_eq!(bought.status, 201, "{bought:?}");
-    assert_eq!(server.balance("EUR").await.unwrap(), "5");
+    assert_eq!(server.balance("EUR").await.unwrap(), "7");
     let header = server.sqlite.read(wallet).await.unwrap().unwrap().account.header;
     let entries = server.sqlite.entries(header.developer, None, 9).await.unwrap();
     assert!(entries.iter().any(|entry| entry.is_forced && entry.id.starts_with("fee:")));
