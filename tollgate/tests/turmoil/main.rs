@@ -20,6 +20,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod callers;
+mod directed;
 mod fleet;
 mod ground;
 mod ledger;
@@ -44,6 +45,11 @@ fn the_money_is_right_whatever_breaks() {
 #[test]
 fn the_money_is_right_on_a_strict_wallet() {
     seeds::each("the_money_is_right_on_a_strict_wallet", SEEDS / 2, scenario::strict);
+}
+
+#[test]
+fn a_balance_is_as_old_as_what_it_was_read_from() {
+    seeds::each("a_balance_is_as_old_as_what_it_was_read_from", 1, directed::stale);
 }
 
 #[test]

@@ -32,46 +32,56 @@ const KNOWLEDGE_AGE_S: i128 = 2;
 
 /// What is simulated.
 #[derive(Debug, Clone, Copy)]
-struct Terms {
-    gateways: u64,
-    policy: Overspend,
+pub(crate) struct Terms {
+    pub(crate) gateways: u64,
+    pub(crate) policy: Overspend,
     /// What is paid in once all is mended.
-    last_cents: u64,
+    pub(crate) last_cents: u64,
 }
 
 /// A simulation under way.
-struct Scenario {
-    terms: Terms,
-    ground: Rc<Ground>,
-    fleet: Fleet,
-    calls: Rc<Calls>,
-    people: Rc<People>,
-    trace: Rc<Trace>,
+pub(crate) struct Scenario {
+    pub(crate) terms: Terms,
+    pub(crate) ground: Rc<Ground>,
+    pub(crate) fleet: Fleet,
+    pub(crate) calls: Rc<Calls>,
+    pub(crate) people: Rc<People>,
+    pub(crate) trace: Rc<Trace>,
     /// The most that was spent beyond what was credited, in nanos.
     overspent: i128,
     /// Since when the ledger has no money for another call, and what was credited then.
-    dry: Option<(Duration, Money)>,
+    pub(crate) dry: Option<(Duration, Money)>,
 }
 
 /// Runs a seed on an optimistic wallet: what it saw, or what was wrong.
 pub(crate) fn optimistic(seed: u64) -> Result<String, String> {
-    run(seed, Terms { gateways: 3, policy: Overspend::Optimistic, last_cents: 10_000 })
+    let terms = Terms { gateways: 3, policy: Overspend::Optimistic, last_cents: 10_000 };
+    run(seed, terms, &Schedule::of(seed, terms.gateways), Scenario::recover)
 }
 
 /// Runs a seed on a strict wallet, whose last cents are spent in the end.
 pub(crate) fn strict(seed: u64) -> Result<String, String> {
-    run(seed, Terms { gateways: 4, policy: Overspend::Strict, last_cents: 3_000 })
+    let terms = Terms { gateways: 4, policy: Overspend::Strict, last_cents: 3_000 };
+    run(seed, terms, &Schedule::of(seed, terms.gateways), |all| {
+        all.recover()?;
+        all.run_dry()
+    })
 }
 
-fn run(seed: u64, terms: Terms) -> Result<String, String> {
+/// Runs a schedule, and `then` once it is over, before it becomes quiet.
+pub(crate) fn run(
+    seed: u64,
+    terms: Terms,
+    schedule: &Schedule,
+    then: impl FnOnce(&mut Scenario) -> Result<(), String>,
+) -> Result<String, String> {
     randomness::seed(seed);
     let began = began(seed);
     let ground = Rc::new(Ground::new(seed, began, terms.policy));
     crate::seeds::log(&ground.time);
     let trace = Rc::new(Trace::new(&ground.time));
-    let schedule = Schedule::of(seed, terms.gateways);
     let mut scenario = Scenario::new(terms, &ground, &trace);
-    let ended = scenario.play(&schedule);
+    let ended = scenario.play(schedule, then);
     let digest = trace.digest();
     if std::env::var_os("SHOW_TRACE").is_some() || ended.is_err() {
         eprintln!("schedule: {:#?}", schedule.events);
@@ -119,17 +129,18 @@ impl Scenario {
         Self { terms, ground, fleet, calls, people, trace, overspent: i128::MIN, dry: None }
     }
 
-    fn play(&mut self, schedule: &Schedule) -> Result<String, String> {
+    fn play(
+        &mut self,
+        schedule: &Schedule,
+        then: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<String, String> {
         for (at, event) in &schedule.events {
             self.go_on_until(*at)?;
             self.trace.note(|| format!("{event:?}"));
             self.happen(*event);
         }
         self.go_on_until(schedule.end)?;
-        self.recover()?;
-        if self.terms.policy == Overspend::Strict {
-            self.run_dry()?;
-        }
+        then(self)?;
         let charged = self.become_quiet()?;
         let (calls, paid) = (self.calls.sum(), self.people.paid());
         let (succeeded, unanswered, overspent) =
@@ -142,7 +153,7 @@ impl Scenario {
         ))
     }
 
-    fn happen(&mut self, event: Event) {
+    pub(crate) fn happen(&mut self, event: Event) {
         match event {
             Event::Cut { gateway, node, cut } => self.fleet.cut(gateway, node, cut),
             Event::Mend { gateway, node, cut } => self.fleet.mend(gateway, node, cut),
@@ -161,7 +172,7 @@ impl Scenario {
     }
 
     /// Lets time pass, and looks at the money meanwhile.
-    fn go_on_until(&mut self, until: Duration) -> Result<(), String> {
+    pub(crate) fn go_on_until(&mut self, until: Duration) -> Result<(), String> {
         let mut look_at = self.fleet.sim.elapsed() + LOOK_EVERY;
         while self.fleet.sim.elapsed() < until {
             self.fleet.sim.step().map_err(|error| format!("a machine failed: {error}"))?;
@@ -178,7 +189,7 @@ impl Scenario {
     ///
     /// # Errors
     /// Where it is not so in time: what `is_so` said last.
-    fn go_on_till(
+    pub(crate) fn go_on_till(
         &mut self,
         within: Duration,
         is_so: impl Fn(&Self) -> Result<(), String>,
@@ -251,7 +262,7 @@ impl Scenario {
     }
 
     /// Every gateway answers calls again, though nobody touched it.
-    fn recover(&mut self) -> Result<(), String> {
+    pub(crate) fn recover(&mut self) -> Result<(), String> {
         self.trace.note(|| "all is mended".to_owned());
         self.people.pay(self.terms.last_cents);
         let before: Vec<_> =
@@ -269,7 +280,7 @@ impl Scenario {
     }
 
     /// Everything that is left is spent, wherever it was set aside.
-    fn run_dry(&mut self) -> Result<(), String> {
+    pub(crate) fn run_dry(&mut self) -> Result<(), String> {
         self.trace.note(|| "the last cents are spent".to_owned());
         self.go_on_till(DRY_MAX, |all| {
             let (_, balance) = all.ground.balance();

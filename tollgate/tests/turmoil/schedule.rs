@@ -79,6 +79,12 @@ enum Place {
 // === impl Schedule ===
 
 impl Schedule {
+    /// A schedule made by hand: events with their times in ms, in their order.
+    pub(crate) fn made(events: &[(u64, Event)], end_ms: u64) -> Self {
+        let events = events.iter().map(|(at_ms, event)| (Duration::from_millis(*at_ms), *event));
+        Self { events: events.collect(), end: Duration::from_millis(end_ms) }
+    }
+
     /// The schedule of a seed, for so many gateways.
     pub(crate) fn of(seed: u64, gateways: u64) -> Self {
         let mut rng = Rng::new(seed, 1);
