@@ -13,7 +13,7 @@ use tollgate_ledger_store::catalogue::records::{
     PlanState, PlanTerms, PriceBand, PricingType, ProductTerms,
 };
 use tollgate_ledger_store::{
-    Book, Catalogue, Clock, DocumentStore, Ledger, LedgerMetrics, SqliteLedger,
+    Book, Catalogue, CatalogueError, Clock, DocumentStore, Ledger, LedgerMetrics, SqliteLedger,
 };
 use tollgate_metering::account::Overspend;
 use tollgate_metering::{BillingType, Currency, DeveloperId, Money, UnixMillis, WalletId};
@@ -80,7 +80,8 @@ impl Ground {
         let truth = Book::new(file, Arc::clone(&still) as Arc<_>, clock);
         let (developer, wallet, key) = at_once(runtime.handle(), fill(&still, &truth, began));
         // No incarnation is there yet that would have to acknowledge it.
-        at_once(runtime.handle(), truth.set_overspend(wallet, policy)).unwrap();
+        let deciding = decide(&still, developer, wallet, policy, began);
+        at_once(runtime.handle(), deciding).unwrap();
         Self { seed, time, began, roads, truth, developer, wallet, key, folder, runtime }
     }
 
@@ -110,6 +111,19 @@ impl Ground {
 pub(crate) fn catalogue(road: &Arc<SimLedger>) -> Arc<Catalogue> {
     let documents = Arc::clone(road) as Arc<dyn DocumentStore>;
     Arc::new(Catalogue::new(documents, Arc::clone(road) as Arc<dyn Ledger>))
+}
+
+/// Sets the wallet's overspend policy, as management does: what people want, then the account that follows it.
+pub(crate) async fn decide(
+    catalogue: &Catalogue,
+    developer: DeveloperId,
+    wallet: WalletId,
+    policy: Overspend,
+    now: UnixMillis,
+) -> Result<(), CatalogueError> {
+    catalogue.set_wallet_overspend(ACME, developer, eur(), Some(policy), now).await?;
+    catalogue.apply_overspend(wallet, now).await?;
+    Ok(())
 }
 
 async fn fill(
