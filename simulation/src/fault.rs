@@ -75,6 +75,22 @@ faults! {
     HoldsUnreported = "holds-unreported",
     /// Calls are admitted while units of found files are not durable.
     AdmitBeforeDurable = "admit-before-durable",
+    /// A ceiling is told before it is written.
+    CeilingBeforeWritten = "ceiling-before-written",
+    /// Nodes write grants without knowing of each other.
+    NoEpoch = "no-epoch",
+    /// A grant comes back when its gateway was not heard for a while.
+    GrantLapses = "grant-lapses",
+    /// Money that is held counts as settled as well: it is freed twice.
+    HeldFreed = "held-freed",
+    /// A change of the policy does not wait for gateways.
+    ModeWithoutWait = "mode-without-wait",
+    /// Money is taken, or a floor lowered, without looking at ceilings.
+    FloorBlind = "floor-blind",
+    /// An incarnation is retired, and nothing says how much of it counts.
+    RetireWithoutCut = "retire-without-cut",
+    /// A settle whose report was lost is counted again.
+    SettleTwice = "settle-twice",
     /// A hold is not given back when its call fails.
     HoldOutlivesCall = "hold-outlives-call",
 }

@@ -113,6 +113,8 @@ pub struct WalletSetup {
     pub credit: Money,
     /// Its overdraft limit.
     pub overdraft: Money,
+    /// Whether calls need a grant.
+    pub is_strict: bool,
 }
 
 /// A time with one pace.
@@ -201,6 +203,10 @@ pub enum Injected {
     Publish,
     /// A wallet's developer changes between prepaid and postpaid.
     Billing { w: usize },
+    /// The overspend policy changes.
+    Policy { w: usize, is_strict: bool },
+    /// A person retires the incarnations of gateways that lost their disks.
+    Retire { g: usize },
     /// A person decides about open suspense.
     Resolve { w: usize, is_charged: bool },
 }

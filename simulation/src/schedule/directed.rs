@@ -25,6 +25,12 @@ pub enum Scenario {
     Restored,
     /// Nobody kept house for twelve days, and then slow reads meet all that is overdue.
     LateHousekeeping,
+    /// A strict wallet runs dry while one of its gateways is cut off.
+    CutOff,
+    /// A wallet becomes strict while one of its gateways is cut off.
+    TurnsStrict,
+    /// A gateway of a strict wallet dies with units that nobody heard of, is retired, and returns.
+    Retired,
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -45,6 +51,9 @@ impl Scenario {
         Scenario::Ages,
         Scenario::Restored,
         Scenario::LateHousekeeping,
+        Scenario::CutOff,
+        Scenario::TurnsStrict,
+        Scenario::Retired,
     ];
 
     /// The word that names it on the command line.
@@ -56,6 +65,9 @@ impl Scenario {
             Scenario::Ages => "ages",
             Scenario::Restored => "restored",
             Scenario::LateHousekeeping => "late-housekeeping",
+            Scenario::CutOff => "cut-off",
+            Scenario::TurnsStrict => "turns-strict",
+            Scenario::Retired => "retired",
         }
     }
 
@@ -68,6 +80,9 @@ impl Scenario {
             Scenario::Ages => ages(),
             Scenario::Restored => restored(),
             Scenario::LateHousekeeping => late_housekeeping(),
+            Scenario::CutOff => cut_off(),
+            Scenario::TurnsStrict => turns_strict(),
+            Scenario::Retired => retired(),
         }
     }
 }
@@ -81,7 +96,11 @@ fn plain(phases: Vec<Phase>, before_end: Duration) -> Setup {
         start: UnixMillis(MONTH_END).minus(before_end),
         gateways: vec![gateway(), gateway()],
         nodes: vec![0, 0],
-        wallets: vec![WalletSetup { credit: money(1_000_000_000_000), overdraft: Money::ZERO }],
+        wallets: vec![WalletSetup {
+            credit: money(1_000_000_000_000),
+            overdraft: Money::ZERO,
+            is_strict: false,
+        }],
         prices: vec![price(), price(), price()],
         units: vec![1_000],
         units_max: 5_000,
@@ -153,7 +172,8 @@ fn ages() -> Schedule {
     let mut phases = Vec::new();
     let mut events = Vec::new();
     let mut at = Duration::ZERO;
-    for (round, days) in [1, 4, 8, 11, 13, 3, 9, 12].into_iter().enumerate() {
+    for (round, days) in [1, 4, 8, 11, 13, 3, 9, 12, 11, 14, 13, 12, 15, 11].into_iter().enumerate()
+    {
         at += 2 * SECOND;
         phases.push(busy(at));
         let lasts = DAY * days;
@@ -206,6 +226,43 @@ fn late_housekeeping() -> Schedule {
         events.push((12 * DAY - 4_950 * MS, credit));
     }
     schedule(setup, events)
+}
+
+/// A wallet that two gateways empty in four seconds.
+fn small(is_strict: bool) -> Setup {
+    let mut setup = plain(vec![busy(12 * SECOND)], 10 * DAY);
+    setup.units_max = 1_000;
+    setup.wallets =
+        vec![WalletSetup { credit: money(12_000_000_000), overdraft: Money::ZERO, is_strict }];
+    setup
+}
+
+fn away(g: usize, lasts: Duration) -> Vec<Injected> {
+    (0..2).map(|n| Injected::Cut { g, n, way: Way::Both, lasts }).collect()
+}
+
+/// What the gateway that is cut off spends of its grant is nobody else's.
+fn cut_off() -> Schedule {
+    let events = away(0, 8 * SECOND).into_iter().map(|cut| (1_500 * MS, cut));
+    schedule(small(true), events.collect())
+}
+
+/// The gateway that is cut off goes on under the old policy; nobody may spend under the new one.
+fn turns_strict() -> Schedule {
+    let events = away(0, 8 * SECOND).into_iter().map(|cut| (1_500 * MS, cut));
+    let mut events: Vec<_> = events.collect();
+    events.push((1_700 * MS, Injected::Policy { w: 0, is_strict: true }));
+    schedule(small(false), events)
+}
+
+/// The file that comes back holds more than the retirement left it.
+fn retired() -> Schedule {
+    let events = away(0, SECOND).into_iter().map(|cut| (1_500 * MS, cut));
+    let mut events: Vec<_> = events.collect();
+    let die = Injected::Die { g: 0, death: Death::Kill, returns_after: 8 * SECOND };
+    events.push((2_200 * MS, die));
+    events.push((3_000 * MS, Injected::Retire { g: 0 }));
+    schedule(small(true), events)
 }
 
 impl fmt::Display for Scenario {

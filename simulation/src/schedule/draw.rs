@@ -61,7 +61,9 @@ fn setup(profile: Profile, dice: &mut Dice) -> Setup {
     };
     let gateways = (0..dice.number(2, 4)).map(|_| gateway(dice)).collect();
     let nodes = (0..dice.number(1, 3)).map(|_| skew(dice, 20_000)).collect();
+    let is_strict = dice.happens(400);
     let wallet = |dice: &mut Dice| WalletSetup {
+        is_strict,
         credit: money(dice.number(1, 200) * dice.one(&[100_000_000, 1_000_000_000])),
         overdraft: if dice.happens(300) {
             money(dice.number(1, 3_000_000_000))
@@ -229,8 +231,10 @@ fn injected(setup: &Setup, dice: &mut Dice) -> Injected {
         26 => Injected::Fee { w, amount: amount(dice) },
         27 => Injected::Limit { w, limit: amount(dice) },
         28 => Injected::Publish,
-        _ => match dice.number(0, 2) {
+        _ => match dice.number(0, 4) {
             0 => Injected::Billing { w },
+            1 => Injected::Policy { w, is_strict: dice.happens(700) },
+            2 => Injected::Retire { g },
             _ => Injected::Resolve { w, is_charged: dice.happens(500) },
         },
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tollgate_metering::account::Entry;
+use tollgate_metering::account::{Entry, Overspend};
 use tollgate_metering::balance::PERIOD_GRACE;
 use tollgate_metering::booking::{
     self, AdjustmentCap, Booking, BookingError, Resolution, Suspended, entry_id,
@@ -54,6 +54,8 @@ pub(crate) struct Task {
 enum What {
     Book { id: String, amount: Amount },
     Limit(Money),
+    Policy(Overspend),
+    Retire(Incarnation),
     Keep { n: usize, process: u32, stage: Stage, ended: BTreeSet<Uuid> },
 }
 
@@ -115,6 +117,32 @@ impl World {
 
     pub(super) fn set_limit(&mut self, w: usize, limit: Money) {
         self.add_task(w, What::Limit(limit));
+    }
+
+    /// A person changes the overspend policy.
+    pub(super) fn set_policy(&mut self, w: usize, is_strict: bool) {
+        let policy = if is_strict { Overspend::Strict } else { Overspend::Optimistic };
+        self.add_task(w, What::Policy(policy));
+    }
+
+    /// A person says that an incarnation will not come back.
+    pub(super) fn retire(&mut self, incarnation: Incarnation) {
+        if let Some(registered) = self.ledger.registry.get_mut(&incarnation.id) {
+            registered.is_retired = true;
+        }
+        for w in 0..self.setup.wallets.len() {
+            self.add_task(w, What::Retire(incarnation));
+        }
+    }
+
+    /// A grant of a node is applied.
+    pub(super) fn commit_grant(&mut self, w: usize, change: &Change) -> bool {
+        if self.is(Fault::NoEpoch) {
+            self.ledger.wallets[w].overwrite(change);
+            self.note_given(w);
+            return true;
+        }
+        self.commit(w, 0, change)
     }
 
     /// A person decides about the first open suspense of a wallet.
@@ -190,7 +218,9 @@ impl World {
                 let generation = self.ledger.generation;
                 self.ask(None, generation, Work::Find { task, w, id, found: None });
             }
-            What::Limit(_) | What::Keep { .. } => self.plan_task(task),
+            What::Limit(_) | What::Policy(_) | What::Retire(_) | What::Keep { .. } => {
+                self.plan_task(task);
+            }
         }
     }
 
@@ -217,12 +247,15 @@ impl World {
         let Some(each) = self.tasks.get(&task) else { return };
         let Some(read) = &each.read else { return self.again(task) };
         let w = each.w;
+        let is_forced = self.is(Fault::FloorBlind);
         let planned = match &each.what {
             What::Book { id, amount } => self.plan_booking(read, id, *amount).map(Some),
             What::Limit(limit) => {
                 let (account, registers) = (&read.account, &read.registers);
-                booking::overdraft_limit(account, registers, &self.rates, *limit, false)
+                booking::overdraft_limit(account, registers, &self.rates, *limit, is_forced)
             }
+            What::Policy(policy) => booking::overspend(&read.account, *policy),
+            What::Retire(by) => Ok(booking::retire(&read.account, &read.registers, *by)),
             What::Keep { n, stage, ended, .. } => {
                 if *stage == Stage::Purge {
                     return self.plan_purge(task);
@@ -250,7 +283,7 @@ impl World {
             at: self.wall(),
             by: "simulation".to_owned(),
             reason: String::new(),
-            is_forced: false,
+            is_forced: self.is(Fault::FloorBlind),
         };
         let (account, registers, rates) = (&read.account, &read.registers, &self.rates);
         match amount {
@@ -276,10 +309,12 @@ impl World {
         let version = each.read.as_ref().map(|read| read.account.header.version + 1);
         match answer {
             Answered::Done if is_applied => match each.what {
-                What::Book { .. } | What::Limit(_) => {
+                What::Book { .. } | What::Limit(_) | What::Policy(_) => {
                     self.tasks.remove(&task);
                 }
-                What::Keep { .. } => self.after(Duration::ZERO, Event::Task { task }),
+                What::Retire(_) | What::Keep { .. } => {
+                    self.after(Duration::ZERO, Event::Task { task })
+                }
             },
             Answered::Done | Answered::Failed => self.again(task),
             Answered::Unknown => {
@@ -316,7 +351,7 @@ impl World {
                     self.truth.payments.remove(&id);
                 }
             }
-            What::Limit(_) | What::Keep { .. } => {}
+            What::Limit(_) | What::Policy(_) | What::Retire(_) | What::Keep { .. } => {}
         }
     }
 
@@ -329,17 +364,23 @@ impl World {
         }
         self.costs.batches += 1;
         self.note_given(w);
+        self.note_retired(w, &change);
         self.after_fold(w, &change);
         self.check_change(w, before, &change);
         for entry in &change.entries {
             if entry.kind == EntryKind::SuspenseCharge {
+                self.truth.wallets[w].is_void = true;
                 self.note_charged(entry, task);
             }
             if matches!(entry.kind, EntryKind::Adjustment | EntryKind::Fee) {
                 self.truth.wallets[w].has_debits = true;
             }
         }
+        if self.truth.wallets[w].persisted.is_empty() {
+            self.note_restored(w);
+        }
         self.note_persisted(w);
+        self.check_strict(w);
         note!(
             self,
             "ledger: wallet {} has version {} with {} cells, {} entries",
@@ -353,6 +394,24 @@ impl World {
             self.wake(n, w);
         }
         true
+    }
+
+    /// Notes what a retirement cuts, and that less may be believed from now on.
+    fn note_retired(&mut self, w: usize, change: &Change) {
+        let retired =
+            change.ceilings.iter().filter(|(_, row)| row.is_some_and(|row| row.is_retired));
+        let retired: Vec<Incarnation> = retired.map(|(by, _)| *by).collect();
+        for by in retired {
+            note!(self, "ledger: {} is retired on wallet {}", by, w);
+            let cells = self.ledger.wallets[w].account.cells.iter();
+            let cuts =
+                cells.filter(|((_, other), _)| *other == by).filter_map(|((meter, _), cell)| {
+                    Some((*meter, cell.cut?.register().unwrap_or(u64::MAX)))
+                });
+            let cuts = cuts.collect();
+            self.truth.retire(by.id, super::wallet_id(w), &cuts);
+            self.truth.wallets[w].persisted.clear();
+        }
     }
 
     fn note_charged(&mut self, entry: &Entry, task: u64) {
@@ -377,7 +436,7 @@ impl What {
     fn node(&self) -> Option<usize> {
         match self {
             What::Keep { n, .. } => Some(*n),
-            What::Book { .. } | What::Limit(_) => None,
+            What::Book { .. } | What::Limit(_) | What::Policy(_) | What::Retire(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tollgate_metering::account::Overspend;
 use tollgate_metering::node::DirtyRegister;
 use tollgate_metering::wallet::Life;
 use tollgate_metering::{
@@ -57,7 +58,10 @@ impl World {
             };
             self.blame("the ledger never exceeds the truth", found);
         }
-        if self.ledger.wallets[w].account.header.counts_incarnation(incarnation) {
+        let header = &self.ledger.wallets[w].account.header;
+        if !header.counts_meter(&meter) {
+            self.truth.vanished.insert(key);
+        } else if header.counts_incarnation(incarnation) {
             let shown = self.truth.shown.entry(key).or_default();
             *shown = (*shown).max(after.register().unwrap_or(u64::MAX));
         }
@@ -108,6 +112,10 @@ impl World {
             | EntryKind::SuspenseCharge
             | EntryKind::SuspenseWriteOff => 0,
         });
+        // What was counted since a retirement was planned is cut off.
+        if change.ceilings.values().flatten().any(|row| row.is_retired) {
+            return;
+        }
         let want = before.nanos() + moved.sum::<i128>();
         if after.nanos() != want {
             let horizon = change.header.horizon;
@@ -152,6 +160,7 @@ impl World {
                 });
             }
             let known = counted.min(*units).register().unwrap_or(u64::MAX);
+            let known = self.truth.cut(*id, meter, known);
             self.truth.note_durable(*id, *meter, known);
         }
     }
@@ -319,6 +328,32 @@ impl World {
         }
     }
 
+    /// Calls never take a strict wallet below its floor: no further than it was when it became strict.
+    pub(super) fn check_strict(&mut self, w: usize) {
+        let stored = &self.ledger.wallets[w];
+        let header = &stored.account.header;
+        let truth = &self.truth.wallets[w];
+        if header.mode.overspend != Overspend::Strict || header.mode.is_changing || truth.is_void {
+            self.truth.wallets[w].strict = None;
+            return;
+        }
+        // Units that are lost are not charged: then the ledger says what was.
+        let limit = header.overdraft_limit.nanos();
+        let below = if self.truth.lossy.is_empty() && self.truth.retired.is_empty() {
+            truth.spent - truth.given[&(header.generation, header.version)] - limit
+        } else {
+            -stored.balance(&self.rates).nanos() - limit
+        };
+        let truth = &mut self.truth.wallets[w];
+        let allowed = truth.strict.unwrap_or(below.max(0));
+        truth.strict = Some(allowed.min(below.max(0)));
+        if below > allowed {
+            self.blame("calls never take a strict wallet below its floor", || {
+                format!("wallet {w}: {below} nanos below, {allowed} when it became strict")
+            });
+        }
+    }
+
     /// Notes how far a wallet is overspent.
     pub(super) fn check_overspend(&mut self, w: usize) {
         let header = &self.ledger.wallets[w].account.header;
@@ -328,6 +363,8 @@ impl World {
         let truth = &mut self.truth.wallets[w];
         truth.overspent = truth.overspent.max(below);
         self.costs.overspent = self.costs.overspent.max(below);
+        self.check_strict(w);
+        let truth = &self.truth.wallets[w];
         if self.setup.profile != Profile::Calm || truth.has_debits {
             return;
         }

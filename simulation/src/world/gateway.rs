@@ -26,6 +26,7 @@ mod file;
 mod incoming;
 mod kept;
 mod lives;
+mod modes;
 mod report;
 
 use file::{File, Slot, Spend};
@@ -70,6 +71,8 @@ pub(crate) struct Process {
     /// Wallets of which units of earlier incarnations became durable, and when.
     freed: BTreeMap<usize, Duration>,
     nodes: Vec<ToNode>,
+    /// Modes that are to be acknowledged, by node and wallet.
+    modes: BTreeMap<(usize, usize), u64>,
     pub(crate) calls: BTreeMap<u64, Call>,
     next_call: u64,
     sweep_at: Duration,
@@ -178,6 +181,7 @@ impl Process {
             kept: Vec::new(),
             freed: BTreeMap::new(),
             nodes: nodes.collect(),
+            modes: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: 0,
             sweep_at: Duration::ZERO,
@@ -293,6 +297,7 @@ impl World {
             (0..self.setup.wallets.len()).for_each(|w| self.use_wallet(g, w));
         }
         self.report_changes(g);
+        self.answer_modes(g);
         let now = self.now;
         if self.process(g).is_some_and(|run| run.sweep_at <= now) {
             self.sweep(g);

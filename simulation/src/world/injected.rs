@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tollgate_metering::BillingType;
+use tollgate_metering::{BillingType, Incarnation};
 
 use super::storage::Backup;
 use super::{Event, World};
@@ -79,6 +79,8 @@ impl World {
                 };
                 self.spread_news();
             }
+            Injected::Policy { w, is_strict } => self.set_policy(w, is_strict),
+            Injected::Retire { g } => self.retire_lost(g),
             Injected::Resolve { w, is_charged } => self.resolve(w, is_charged),
         }
     }
@@ -116,6 +118,24 @@ impl World {
             self.end_node(n);
         }
         self.start_node(n, 0);
+    }
+
+    /// Retires what a lost disk left behind, and all of a gateway that is away.
+    fn retire_lost(&mut self, g: usize) {
+        let files = &self.gateways[g].files;
+        let is_away = !self.gateways[g].is_up();
+        let lost: Vec<Incarnation> = self
+            .ledger
+            .registry
+            .iter()
+            .filter(|(id, each)| {
+                let is_its = self.truth.gateway_of.get(id) == Some(&g);
+                let is_lost = !files.contains_key(id) && self.truth.lossy.contains_key(id);
+                is_its && !each.has_ended && !each.is_retired && (is_away || is_lost)
+            })
+            .map(|(id, each)| Incarnation { born: each.born, id: *id })
+            .collect();
+        lost.into_iter().for_each(|each| self.retire(each));
     }
 
     fn spread_news(&mut self) {
@@ -167,6 +187,7 @@ impl World {
         for w in 0..self.setup.wallets.len() {
             let wallet = super::wallet_id(w);
             self.truth.wallets[w].spent = self.truth.spent(wallet, &self.truth.totals);
+            self.truth.wallets[w].is_void = true;
             self.truth.wallets[w].persisted.clear();
             self.note_given(w);
             self.note_restored(w);

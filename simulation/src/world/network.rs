@@ -41,6 +41,7 @@ pub(crate) enum Said {
     Refused { incarnation: Incarnation, seq: i64, reason: Reason },
     Snapshot(Box<Snapshot>),
     Fresh { answered_seq: i64, wallets: Vec<usize> },
+    Mode { w: usize, mode: u64 },
     End,
 }
 
@@ -50,6 +51,7 @@ pub(crate) enum Reason {
     Fenced,
     Unregistered,
     Ahead,
+    Retired,
     NotServing,
 }
 
@@ -275,6 +277,14 @@ impl World {
             each.dead_since.get_or_insert(now);
             note!(self, "stream {} breaks", stream);
         }
+    }
+
+    /// Whether a stream is a gateway's, and not dead for so long.
+    pub(super) fn heard_from(&self, stream: u64, g: usize, silence: Duration) -> bool {
+        let is_old = |since: Duration| since + silence <= self.now;
+        self.streams
+            .get(&stream)
+            .is_some_and(|each| each.g == g && !each.dead_since.is_some_and(is_old))
     }
 
     /// Whether an end of the stream has missed signs of life for long enough to close it.

@@ -19,6 +19,7 @@ use crate::trace::note;
 
 mod session;
 mod shard;
+mod strict;
 
 /// A node whose clock is further off does not serve.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(60);
@@ -47,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) wallets: BTreeMap<usize, Entry>,
     stale: BTreeSet<usize>,
     dirty: BTreeSet<usize>,
+    /// Strict wallets that are to be looked at.
+    looking: BTreeSet<usize>,
     incarnations: BTreeMap<Uuid, UnixMillis>,
     retry_at: Duration,
     look_at: Duration,
@@ -69,6 +72,8 @@ enum Standing {
 struct NodeStream {
     log: StreamLog,
     mark: StreamMark,
+    /// Retired incarnations of which it was told so.
+    retired: BTreeSet<Uuid>,
     own: Arc<OwnIncarnations>,
     wallets: BTreeSet<usize>,
 }
@@ -83,6 +88,7 @@ pub(crate) struct Entry {
     is_reading: bool,
     is_read_wanted: bool,
     last_used: Duration,
+    strict: strict::Strict,
 }
 
 // === impl Node ===
@@ -104,6 +110,7 @@ impl Node {
             wallets: BTreeMap::new(),
             stale: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            looking: BTreeSet::new(),
             incarnations: BTreeMap::new(),
             retry_at: zero,
             look_at: zero,
@@ -257,6 +264,7 @@ impl World {
         node.wallets.clear();
         node.dirty.clear();
         node.stale.clear();
+        node.looking.clear();
         node.incarnations.clear();
         node.streams.values_mut().for_each(|stream| stream.wallets.clear());
         self.end_streams(n);

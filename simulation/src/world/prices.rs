@@ -36,6 +36,9 @@ pub(crate) fn opened(setup: &Setup, w: usize) -> Account {
     let currency = "EUR".parse().expect("EUR is a currency");
     let mut account = Account::unopened(wallet_id(w), "acme", developer, currency, 1, setup.start);
     account.header.overdraft_limit = setup.wallets[w].overdraft;
+    if setup.wallets[w].is_strict {
+        account.header.mode.overspend = tollgate_metering::account::Overspend::Strict;
+    }
     let change = booking::open(&account).expect("a drawn overdraft limit is not negative");
     account.apply(&change);
     account

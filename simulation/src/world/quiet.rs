@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tollgate_metering::account::Overspend;
 use tollgate_metering::{Meter, Money, SuspenseReason};
 
 use super::{Event, World, place_of, wallet_id};
@@ -69,7 +70,8 @@ impl World {
             let known = shown.max(of(SuspenseReason::Fence));
             let lossy = self.truth.lossy.get(id);
             let least = lossy.map_or(*units, |least| least.get(meter).copied().unwrap_or(0));
-            if known > *units || known < least {
+            let is_vanished = self.truth.vanished.contains(&(*id, *meter));
+            if known > *units || (known < least && !is_vanished) {
                 wrong = Some(format!(
                     "{id} on {meter}: {shown} counted, {known} known, {units} answered, {least} not lost"
                 ));
@@ -81,7 +83,8 @@ impl World {
                     "{id} on {meter}: {found} in suspense, {excess} beyond the maximum"
                 ));
             }
-            *totals.entry(*meter).or_default() += u128::from(shown);
+            let counted = self.truth.cut(*id, meter, shown);
+            *totals.entry(*meter).or_default() += u128::from(counted);
         }
         if let Some(wrong) = wrong {
             self.blame("after quiet the ledger equals the truth", || wrong);
@@ -138,7 +141,7 @@ impl World {
         let header = &self.ledger.wallets[w].account.header;
         let given = truth.wallets[w].given[&(header.generation, header.version)];
         let spent = truth.spent(wallet_id(w), &truth.totals);
-        let is_lossy = !truth.lossy.is_empty();
+        let is_lossy = !truth.lossy.is_empty() || !truth.retired.is_empty();
         let poorest = if is_lossy { World::amount(given - spent).min(want) } else { want };
         let is_between = |found: Option<Money>, least: Money, most: Money| {
             found.is_some_and(|found| {
@@ -162,7 +165,9 @@ impl World {
             (Ok(least), Ok(above)) => (least, above),
             _ => return,
         };
-        if !is_between(available, least, above) {
+        let mode = self.ledger.wallets[w].account.header.mode;
+        let is_strict = mode.overspend == Overspend::Strict || mode.is_changing;
+        if !is_strict && !is_between(available, least, above) {
             self.blame("no hold outlives its call", || {
                 format!("g{g} on wallet {w}: {available:?} available, should be {above:?}")
             });

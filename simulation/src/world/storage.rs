@@ -52,9 +52,10 @@ pub(crate) enum Work {
     Rows { n: usize, process: u32, era: u64, w: usize, writes: Box<Writes>, fates: Fates },
     Read { reader: Reader, w: usize, reading: Box<Reading> },
     Commit { task: u64, w: usize, change: Box<Change>, is_applied: bool },
+    Grant { n: usize, process: u32, era: u64, w: usize, change: Box<Change>, is_applied: bool },
     Find { task: u64, w: usize, id: String, found: Option<Box<Entry>> },
     Register { n: usize, process: u32, g: usize, of: u32, id: Uuid, born: UnixMillis },
-    End { id: Uuid },
+    End { n: usize, process: u32, stream: u64, incarnation: Incarnation, seq: i64 },
     Look { n: usize, process: u32, before: UnixMillis, clock: UnixMillis, generation: u32 },
     Purge { task: u64, w: usize, below: UnixMillis, timestamp: i64 },
 }
@@ -154,6 +155,8 @@ impl World {
                 Work::Rows { n, .. }
                 | Work::Register { n, .. }
                 | Work::Look { n, .. }
+                | Work::Grant { n, .. }
+                | Work::End { n, .. }
                 | Work::Read { reader: Reader::Node { n, .. }, .. },
             ) => *n,
             Some(_) | None => return Duration::ZERO,
@@ -186,6 +189,9 @@ impl World {
             Work::Commit { task, w, change, is_applied } => {
                 *is_applied = self.commit(*w, *task, change);
             }
+            Work::Grant { w, change, is_applied, .. } => {
+                *is_applied = self.commit_grant(*w, change)
+            }
             Work::Find { w, id, found, .. } => {
                 *found = self.ledger.wallets[*w].entries.get(id).cloned().map(Box::new);
             }
@@ -195,8 +201,8 @@ impl World {
                 *born = incarnation.born;
                 self.check_birth(incarnation);
             }
-            Work::End { id } => {
-                if let Some(registered) = self.ledger.registry.get_mut(id) {
+            Work::End { incarnation, .. } => {
+                if let Some(registered) = self.ledger.registry.get_mut(&incarnation.id) {
                     registered.has_ended = true;
                 }
             }
@@ -230,6 +236,13 @@ impl World {
                 }
                 self.committed(task, is_applied, answer);
             }
+            Work::Grant { n, process, era, w, change, is_applied } => {
+                self.granted((n, process, era, w), &change, is_applied, answer);
+                if events > 0 {
+                    let work = Work::Grant { n, process, era, w, change, is_applied: false };
+                    self.ops.insert(op, Op { generation, work, answer, events });
+                }
+            }
             Work::Find { task, found, .. } => self.found(task, found.map(|entry| *entry), answer),
             Work::Register { n, process, g, of, id, born } => {
                 if events > 0 {
@@ -240,10 +253,12 @@ impl World {
                     self.register_done(n, process, g, of, Incarnation { born, id });
                 }
             }
-            Work::End { id } => {
+            Work::End { n, process, stream, incarnation, seq } => {
                 if events > 0 {
-                    self.ops.insert(op, Op { generation, work: Work::End { id }, answer, events });
+                    let work = Work::End { n, process, stream, incarnation, seq };
+                    self.ops.insert(op, Op { generation, work, answer, events });
                 }
+                self.end_noted((n, process, stream), incarnation, seq, answer == Answered::Done);
             }
             Work::Look { n, process, before, clock, generation } => {
                 let found = (answer == Answered::Done).then_some((clock, generation));

@@ -3,10 +3,10 @@
 //! The truth is written where a call is answered, by nobody else, and with arithmetic of its own:
 //! charges are added up here from bands and integers, not by the code that is tested.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use tollgate_metering::{BillingType, EntryKind, Meter, Money};
+use tollgate_metering::{BillingType, EntryKind, Meter, Money, WalletId};
 use uuid::Uuid;
 
 use crate::schedule::Setup;
@@ -45,6 +45,11 @@ pub(crate) struct Truth {
     pub(crate) lossy: BTreeMap<Uuid, BTreeMap<Meter, u64>>,
     /// What the ledger ever showed of each register in this generation.
     pub(crate) shown: BTreeMap<(Uuid, Meter), u64>,
+    /// What counts at most of retired incarnations; nothing of meters without one.
+    pub(crate) retired: BTreeMap<(Uuid, WalletId), BTreeMap<Meter, u64>>,
+    /// Registers that came when their period lay behind the horizon already: a restored ledger did
+    /// not know their incarnation, gave it a new birth, and had closed their period meanwhile.
+    pub(crate) vanished: BTreeSet<(Uuid, Meter)>,
     /// What was reported of found files.
     pub(crate) found: BTreeMap<(Uuid, Meter), u64>,
     /// Which gateway an incarnation was of.
@@ -70,6 +75,10 @@ pub(crate) struct WalletTruth {
     pub(crate) given: BTreeMap<(u32, u64), i128>,
     /// Lowest that the balance went below its floor by calls.
     pub(crate) overspent: i128,
+    /// How far a strict wallet may be below its floor, once it is known.
+    pub(crate) strict: Option<i128>,
+    /// What a person or a backup did makes that unknown.
+    pub(crate) is_void: bool,
     /// Whether money was taken by others than calls.
     pub(crate) has_debits: bool,
     /// The dearest settle, and the least hold.
@@ -139,11 +148,7 @@ impl Truth {
     }
 
     /// Charges of all prepaid meters of a wallet with these totals in nano-units.
-    pub(crate) fn spent(
-        &self,
-        wallet: tollgate_metering::WalletId,
-        totals: &BTreeMap<Meter, u128>,
-    ) -> i128 {
+    pub(crate) fn spent(&self, wallet: WalletId, totals: &BTreeMap<Meter, u128>) -> i128 {
         let mut sum = 0;
         let mut before: Option<(Meter, u128)> = None;
         let of_wallet = totals.iter().filter(|(meter, _)| meter.wallet == wallet);
@@ -187,6 +192,25 @@ impl Truth {
         if nanos > *known {
             *self.durable_totals.entry(meter).or_default() += u128::from(nanos - *known);
             *known = nanos;
+        }
+    }
+
+    /// What of so many units of an incarnation counts.
+    pub(crate) fn cut(&self, id: Uuid, meter: &Meter, nanos: u64) -> u64 {
+        let cut =
+            self.retired.get(&(id, meter.wallet)).map(|cuts| cuts.get(meter).copied().unwrap_or(0));
+        cut.map_or(nanos, |cut| cut.min(nanos))
+    }
+
+    /// An incarnation of a wallet counts no more than this.
+    pub(crate) fn retire(&mut self, id: Uuid, wallet: WalletId, cuts: &BTreeMap<Meter, u64>) {
+        self.retired.entry((id, wallet)).or_default().extend(cuts);
+        let known: Vec<Meter> =
+            self.durable.keys().filter(|(by, _)| *by == id).map(|(_, meter)| *meter).collect();
+        for meter in known.into_iter().filter(|meter| meter.wallet == wallet) {
+            let left = self.cut(id, &meter, self.durable[&(id, meter)]);
+            let before = self.durable.insert((id, meter), left).unwrap_or(0);
+            *self.durable_totals.entry(meter).or_default() -= u128::from(before - left);
         }
     }
 

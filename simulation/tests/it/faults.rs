@@ -36,9 +36,17 @@ fn how(fault: Fault) -> By {
         | Fault::AgeFromArrival
         | Fault::HoldsUnreported
         | Fault::AdmitBeforeDurable
+        | Fault::CeilingBeforeWritten
+        | Fault::NoEpoch
+        | Fault::HeldFreed
+        | Fault::FloorBlind
+        | Fault::SettleTwice
         | Fault::HoldOutlivesCall => By::Chance,
         Fault::RecoveredBeforeSynced => By::Schedule(Scenario::TwiceDead),
         Fault::PurgeWithoutFence | Fault::WriteWithoutAge => By::Schedule(Scenario::Ages),
+        Fault::GrantLapses => By::Schedule(Scenario::CutOff),
+        Fault::ModeWithoutWait => By::Schedule(Scenario::TurnsStrict),
+        Fault::RetireWithoutCut => By::Schedule(Scenario::Retired),
         Fault::PurgeAtHorizon => By::Schedule(Scenario::LateHousekeeping),
     }
 }

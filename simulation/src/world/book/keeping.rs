@@ -191,9 +191,17 @@ impl World {
         let stored = &self.ledger.wallets[w];
         let stage = match self.tasks.get(&task).map(|task| &task.what) {
             Some(What::Keep { stage, .. }) => Some(*stage),
-            Some(What::Book { .. } | What::Limit(_)) | None => None,
+            Some(What::Book { .. } | What::Limit(_) | What::Policy(_) | What::Retire(_)) | None => {
+                None
+            }
         };
         let is_fold = matches!(stage, Some(Stage::Fold | Stage::FoldOld));
+        let is_retirement =
+            matches!(self.tasks.get(&task).map(|task| &task.what), Some(What::Retire(_)));
+        if is_retirement && self.is(Fault::RetireWithoutCut) {
+            let most = Some(tollgate_metering::Units::REGISTER_MAX);
+            change.cells.values_mut().for_each(|cell| cell.cut = most);
+        }
         let is_close = matches!(stage, Some(Stage::Close | Stage::CloseOld));
         if is_fold && self.is(Fault::FoldDeletesRow) {
             change.cells.clear();

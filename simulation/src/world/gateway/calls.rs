@@ -83,6 +83,9 @@ impl World {
             entry.wallet.open(&tariff, life, slot);
             answer = entry.wallet.hold(&tariff, life, most, now, limit);
         }
+        if matches!(answer, Err(HoldError::Ungranted { .. })) {
+            entry.is_changed = true;
+        }
         if answer == Err(HoldError::Full) {
             run.wants_rotation = true;
         }

@@ -112,6 +112,13 @@ impl File {
         self.synced.clone_from(&self.slots);
     }
 
+    /// Counts again what a lost report said, as nothing may.
+    pub(crate) fn count_again(&mut self, slot: u32, spend: Spend) {
+        if let Some(slot) = self.slots.get_mut(slot as usize) {
+            slot.spend.units += spend.units.saturating_sub(slot.acknowledged.units);
+        }
+    }
+
     pub(crate) fn units(&self) -> BTreeMap<Meter, u64> {
         self.slots.iter().map(|slot| (slot.meter, slot.spend.units)).collect()
     }

@@ -34,6 +34,7 @@ impl World {
             }
             Said::Snapshot(snapshot) => self.snapshot(g, n, &snapshot),
             Said::Fresh { answered_seq, wallets } => self.fresh(g, n, answered_seq, &wallets),
+            Said::Mode { w, mode } => self.mode_asked(g, n, w, mode),
             Said::End => self.lose_stream(g, n, false),
         }
     }
@@ -188,6 +189,10 @@ impl World {
         let of = |meter: &Meter| tariffs.of_meter(meter);
         let entry = &mut run.wallets[w];
         let before = entry.wallet.as_of();
+        let stamps_of = |wallet: &tollgate_metering::wallet::Wallet| -> Vec<_> {
+            wallet.draws(snapshot.wallet).iter().map(|(_, draw)| draw.stamp).collect()
+        };
+        let stamps = stamps_of(&entry.wallet);
         if is_arrival && snapshot.own_list == run.own.number {
             entry.wallet.forget(&|_| true);
         }
@@ -195,6 +200,8 @@ impl World {
         if is_arrival && let Some(before) = before {
             entry.wallet.fresh(before);
         }
+        // A ceiling is echoed: a recall counts from then on.
+        entry.is_changed |= stamps_of(&entry.wallet) != stamps;
         let is_whole = matches!(taken, Ok(Taken::Whole));
         if is_whole {
             run.nodes[n].doubtful.remove(&w);
@@ -234,7 +241,12 @@ impl World {
     }
 
     fn refused(&mut self, g: usize, n: usize, incarnation: Incarnation, seq: i64, reason: Reason) {
-        let lost = self.take_pending(g, n, incarnation.id, seq, reason == Reason::Fenced);
+        // A retired incarnation's report was taken all the same.
+        let lost = if reason == Reason::Retired {
+            Vec::new()
+        } else {
+            self.take_pending(g, n, incarnation.id, seq, reason == Reason::Fenced)
+        };
         note!(self, "n{} refuses {} of {}: {:?}", n, seq, incarnation, super::Spelled(reason));
         match reason {
             Reason::Fenced => {
@@ -252,6 +264,15 @@ impl World {
                 self.register_again(g, incarnation.id);
             }
             Reason::Ahead => self.report_again(g, lost),
+            Reason::Retired => {
+                self.report_again(g, lost);
+                let is_current = self.process(g).is_some_and(|run| {
+                    run.current.is_some_and(|life| run.life(life) == incarnation.id)
+                });
+                if is_current {
+                    self.begin_life(g);
+                }
+            }
             Reason::NotServing => {
                 self.report_again(g, lost);
                 self.lose_stream(g, n, true);

@@ -32,6 +32,7 @@ impl World {
     /// Reports what changed, and says that the gateway lives.
     pub(super) fn report_changes(&mut self, g: usize) {
         let has_holds = !self.is(Fault::HoldsUnreported);
+        let is_freed = self.is(Fault::HeldFreed);
         let gateway = &mut self.gateways[g];
         let Some(run) = &mut gateway.run else { return };
         let mut batches: BTreeMap<(usize, Life), Lines> = BTreeMap::new();
@@ -64,7 +65,7 @@ impl World {
             }
             for (life, draw) in entry.wallet.draws(wallet_id(w)) {
                 let lines = batches.entry((n, life)).or_default();
-                lines.draws.push(draw);
+                lines.draws.push(if is_freed { freed(draw) } else { draw });
                 if lines.wallets.last() != Some(&w) {
                     lines.wallets.push(w);
                 }
@@ -125,7 +126,7 @@ impl World {
         self.send(g, n, pending, registers, holds, Vec::new());
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         g: usize,
         n: usize,
@@ -169,8 +170,15 @@ impl World {
 
     /// What a stream did not call durable is reported again.
     pub(super) fn report_again(&mut self, g: usize, lost: impl IntoIterator<Item = Pending>) {
-        let Some(run) = self.process(g) else { return };
+        let is_twice = self.is(Fault::SettleTwice);
+        let gateway = &mut self.gateways[g];
+        let Some(run) = &mut gateway.run else { return };
         for pending in lost {
+            if is_twice && let Some(file) = gateway.files.get_mut(&pending.id) {
+                for (slot, spend) in &pending.registers {
+                    file.count_again(*slot, *spend);
+                }
+            }
             for w in &pending.wallets {
                 run.wallets[*w].is_changed = true;
             }
@@ -184,4 +192,10 @@ impl World {
             }
         }
     }
+}
+
+/// A draw that calls held money settled, as nothing may.
+fn freed(draw: ReportedDraw) -> ReportedDraw {
+    let settled = draw.settled.plus(draw.held).unwrap_or(draw.settled);
+    ReportedDraw { settled, held: Money::ZERO, ..draw }
 }

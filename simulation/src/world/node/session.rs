@@ -27,6 +27,7 @@ impl World {
         let new = NodeStream {
             log: StreamLog::default(),
             mark: StreamMark::default(),
+            retired: BTreeSet::new(),
             own,
             wallets: BTreeSet::new(),
         };
@@ -122,6 +123,9 @@ impl World {
             Err(error) => return self.blame("reports of a stream rise", || error.to_string()),
         };
         open.mark = mark;
+        let is_retired =
+            self.ledger.registry.get(&incarnation.id).is_some_and(|each| each.is_retired);
+        let is_news = is_retired && open.retired.insert(incarnation.id);
         for (wallet, part) in split(&report, is_fenced) {
             let w = place_of(wallet);
             let entry = node.entry(w, now);
@@ -130,6 +134,9 @@ impl World {
             entry.is_read_wanted |= entry.machine.account().is_none();
             node.dirty.insert(w);
             node.stale.insert(w);
+            if part.draw.is_some() {
+                node.looking.insert(w);
+            }
         }
         if report.is_final {
             for (w, entry) in &mut node.wallets {
@@ -137,6 +144,9 @@ impl World {
                 node.stale.insert(*w);
                 node.dirty.insert(*w);
             }
+        }
+        if is_news {
+            self.send_down(stream, Said::Refused { incarnation, seq, reason: Reason::Retired });
         }
     }
 
@@ -192,15 +202,35 @@ impl World {
         let Taken { incarnation, seq, is_fenced, is_final, arrival: _ } = taken;
         if is_fenced {
             self.send_down(stream, Said::Refused { incarnation, seq, reason: Reason::Fenced });
-        } else {
+        } else if !is_final {
             self.send_down(stream, Said::Durable { incarnation, seq });
         }
-        if is_final {
+        if is_final && !is_fenced {
             if let Some(open) = self.nodes[n].streams.get_mut(&stream) {
                 open.log.forget(incarnation);
             }
             let generation = self.nodes[n].generation;
-            self.ask(Some(n), generation, Work::End { id: incarnation.id });
+            let process = self.nodes[n].process;
+            self.ask(Some(n), generation, Work::End { n, process, stream, incarnation, seq });
+        }
+    }
+
+    /// The registry has an incarnation's end, or not: only then it is called durable.
+    pub(in crate::world) fn end_noted(
+        &mut self,
+        (n, process, stream): (usize, u32, u64),
+        incarnation: Incarnation,
+        seq: i64,
+        is_noted: bool,
+    ) {
+        let node = &self.nodes[n];
+        if !node.is_up() || node.process != process || !node.streams.contains_key(&stream) {
+            return;
+        }
+        if is_noted {
+            self.send_down(stream, Said::Durable { incarnation, seq });
+        } else {
+            self.close_at_node(stream, true);
         }
     }
 }
@@ -236,6 +266,7 @@ impl super::Node {
             is_reading: false,
             is_read_wanted: false,
             last_used: now,
+            strict: super::strict::Strict::default(),
         })
     }
 }

@@ -30,6 +30,7 @@ impl World {
     pub(super) fn tick_shard(&mut self, n: usize) {
         self.start_writes(n);
         self.start_usage(n);
+        self.look_at_draws(n);
         self.start_due_reads(n);
         self.settle(n);
         let stale = std::mem::take(&mut self.nodes[n].stale);
@@ -145,6 +146,7 @@ impl World {
 
     pub(super) fn start_read(&mut self, n: usize, w: usize) {
         let (marks, now) = (self.marks(n), self.now);
+        let ended = self.noted_ends();
         let node = &mut self.nodes[n];
         if now < node.retry_at {
             return;
@@ -157,6 +159,7 @@ impl World {
         let mark = entry.machine.begin_read(latest, monotonic);
         entry.is_reading = true;
         entry.is_read_wanted = false;
+        entry.strict.ended = ended;
         let (process, era, generation) = (node.process, node.era, node.generation);
         let reader = Reader::Node { n, process, era, mark };
         self.ask(Some(n), generation, Work::Read { reader, w, reading: Box::default() });
@@ -208,6 +211,7 @@ impl World {
         }
         self.plan(n, w);
         self.tell(n, w);
+        self.tend_strict(n, w);
     }
 
     /// Sets when the wallet is persisted and read next.
