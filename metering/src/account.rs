@@ -185,6 +185,8 @@ pub enum EntryKind {
     Checkpoint,
     /// A postpaid meter's charge noted for its invoice; the balance is not touched.
     PostpaidCheckpoint,
+    /// A new overdraft limit, as its amount; no money moved.
+    Limit,
     /// Suspense that a person charged: units went to the meter. Past the horizon the checkpoints
     /// of the same change move their charge.
     SuspenseCharge,
@@ -296,12 +298,13 @@ impl FromStr for Currency {
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 7] = [
+    pub const ALL: [EntryKind; 8] = [
         EntryKind::Credit,
         EntryKind::Adjustment,
         EntryKind::Fee,
         EntryKind::Checkpoint,
         EntryKind::PostpaidCheckpoint,
+        EntryKind::Limit,
         EntryKind::SuspenseCharge,
         EntryKind::SuspenseWriteOff,
     ];
@@ -315,6 +318,7 @@ impl EntryKind {
             EntryKind::Fee => "fee",
             EntryKind::Checkpoint => "checkpoint",
             EntryKind::PostpaidCheckpoint => "postpaid_checkpoint",
+            EntryKind::Limit => "limit",
             EntryKind::SuspenseCharge => "suspense_charge",
             EntryKind::SuspenseWriteOff => "suspense_write_off",
         }

@@ -261,22 +261,27 @@ pub fn covered_fee(
 ///
 /// # Errors
 /// [`BookingError::Sealed`], [`BookingError::NegativeLimit`], [`BookingError::Reserved`],
-/// [`BookingError::ModeChanging`].
+/// [`BookingError::ModeChanging`], or those of every planner.
 pub fn overdraft_limit(
     account: &Account,
     registers: &Registers,
     rates: &RateBook,
+    booking: &Booking,
     limit: Money,
-    is_forced: bool,
 ) -> Result<Option<Change>, BookingError> {
     check_limit(limit)?;
     let mut change = unsealed(account)?;
-    change.header.overdraft_limit = limit;
-    if limit < account.header.overdraft_limit {
-        let balance = account.balance(registers, rates)?;
-        takes_reserved(account, balance, limit, is_forced)?;
+    if limit == account.header.overdraft_limit {
+        return Ok(None);
     }
-    Ok((limit != account.header.overdraft_limit).then_some(change))
+    change.header.overdraft_limit = limit;
+    let balance = account.balance(registers, rates)?;
+    let mut booked = entry(account, booking, EntryKind::Limit, limit, balance)?;
+    if limit < account.header.overdraft_limit {
+        booked.is_forced = takes_reserved(account, balance, limit, booking.is_forced)?;
+    }
+    change.entries.push(booked);
+    Ok(Some(change))
 }
 
 /// Seals the wallet of a deleted developer: calls that are under way still count, nothing else

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tollgate_metering::account::Overspend;
-use tollgate_metering::booking::{self, BookingError};
+use tollgate_metering::booking::{self, Booking, BookingError};
 use tollgate_metering::node::WRITE_AGE_MAX;
 use tollgate_metering::time::Period;
 use tollgate_metering::{Incarnation, Money, UnixMillis, WalletId};
@@ -121,12 +121,12 @@ impl Book {
     pub async fn set_overdraft_limit(
         &self,
         wallet: WalletId,
+        booking: &Booking,
         limit: Money,
-        is_forced: bool,
     ) -> Result<bool, BookError> {
         let plan = |read: &WalletRead, rates: &_| {
             let (account, registers) = (&read.account, &read.registers);
-            booking::overdraft_limit(account, registers, rates, limit, is_forced)
+            booking::overdraft_limit(account, registers, rates, booking, limit)
         };
         self.change(wallet, &plan).await
     }

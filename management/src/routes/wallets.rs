@@ -11,7 +11,9 @@ use tollgate_ledger_store::book::{BookError, Standing};
 use tollgate_ledger_store::catalogue::records::Developer;
 use tollgate_ledger_store::catalogue::wallet_id;
 use tollgate_metering::account::Overspend;
+use tollgate_metering::booking::Booking;
 use tollgate_metering::{Currency, DeveloperId, Money};
+use uuid::Uuid;
 
 use super::booking;
 use super::{Answer, developer};
@@ -29,7 +31,8 @@ const LIMIT: &str = "overdraftLimit";
 struct Change {
     overspend: Option<Option<Overspend>>,
     limit: Option<Money>,
-    is_forced: bool,
+    /// Who changes the limit, and whether he may take what is reserved.
+    booking: Booking,
 }
 
 pub(crate) async fn list(
@@ -75,12 +78,15 @@ pub(crate) async fn patch(
     let change = Change {
         overspend: input.overspend()?,
         limit: input.limit(LIMIT, currency)?,
-        is_forced: query.flag("force")?,
+        booking: Booking {
+            id: Uuid::new_v4().to_string(),
+            at: api.clock.now(),
+            by: by.name,
+            reason: String::new(),
+            is_forced: query.flag("force")?,
+        },
     };
     let owner = developer(&api, &organization, &name).await?;
-    if change.is_forced {
-        tracing::info!(by = by.name, developer = owner.email, %currency, "limit may be forced");
-    }
     run(&api, &organization, &owner, currency, &change).await?;
     Ok(ok(&detail(&api, &organization, &owner, currency).await?))
 }
@@ -100,7 +106,7 @@ async fn run(
     let set_limit = async || match change.limit {
         None => Ok(()),
         Some(limit) => {
-            let set = api.book.set_overdraft_limit(wallet, limit, change.is_forced).await;
+            let set = api.book.set_overdraft_limit(wallet, &change.booking, limit).await;
             set.map(drop).map_err(|error| booking::error(error, LIMIT, owner, currency))
         }
     };

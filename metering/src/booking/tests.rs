@@ -144,7 +144,7 @@ fn what_cannot_be_booked_is_refused() {
     assert_eq!(adjust(&sealed, minus, none_cap), Err(BookingError::Sealed));
     assert_eq!(adjust(&account, Money::MIN, none_cap), Err(MoneyError::OutOfRange.into()));
     let limit = |account: &Account, limit| {
-        overdraft_limit(account, &Registers::new(), &RateBook::default(), limit, false)
+        overdraft_limit(account, &Registers::new(), &RateBook::default(), &b, limit)
     };
     assert_eq!(limit(&account, minus), Err(BookingError::NegativeLimit(minus)));
     assert_eq!(limit(&sealed, one), Err(BookingError::Sealed));

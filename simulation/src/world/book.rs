@@ -247,12 +247,12 @@ impl World {
         let Some(each) = self.tasks.get(&task) else { return };
         let Some(read) = &each.read else { return self.again(task) };
         let w = each.w;
-        let is_forced = self.is(Fault::FloorBlind);
         let planned = match &each.what {
             What::Book { id, amount } => self.plan_booking(read, id, *amount).map(Some),
             What::Limit(limit) => {
                 let (account, registers) = (&read.account, &read.registers);
-                booking::overdraft_limit(account, registers, &self.rates, *limit, is_forced)
+                let booking = self.booking(&format!("limit-{task}"));
+                booking::overdraft_limit(account, registers, &self.rates, &booking, *limit)
             }
             What::Policy(policy) => booking::overspend(&read.account, *policy),
             What::Retire(by) => Ok(booking::retire(&read.account, &read.registers, *by)),
@@ -277,14 +277,18 @@ impl World {
         }
     }
 
-    fn plan_booking(&self, read: &Read, id: &str, amount: Amount) -> Result<Change, BookingError> {
-        let booking = Booking {
+    fn booking(&self, id: &str) -> Booking {
+        Booking {
             id: id.to_owned(),
             at: self.wall(),
             by: "simulation".to_owned(),
             reason: String::new(),
             is_forced: self.is(Fault::FloorBlind),
-        };
+        }
+    }
+
+    fn plan_booking(&self, read: &Read, id: &str, amount: Amount) -> Result<Change, BookingError> {
+        let booking = self.booking(id);
         let (account, registers, rates) = (&read.account, &read.registers, &self.rates);
         match amount {
             Amount::Credit(amount) => booking::credit(account, registers, rates, &booking, amount),

@@ -109,6 +109,7 @@ impl World {
             EntryKind::Adjustment | EntryKind::Fee => -entry.amount.nanos(),
             EntryKind::Checkpoint
             | EntryKind::PostpaidCheckpoint
+            | EntryKind::Limit
             | EntryKind::SuspenseCharge
             | EntryKind::SuspenseWriteOff => 0,
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate_ledger_store::RegisterCell::Live;
 use tollgate_ledger_store::{Book, BookError, Ledger};
 use tollgate_metering::booking::{AdjustmentCap, BookingError};
-use tollgate_metering::{DeveloperId, Money, WalletId};
+use tollgate_metering::{DeveloperId, EntryKind, Money, WalletId};
 use uuid::Uuid;
 
 use super::Backend;
@@ -226,7 +226,11 @@ pub(crate) async fn a_debt_is_paid_by_the_next_credit<B: Backend>() {
     assert!(matches!(up, Err(BookError::Refused(BookingError::AboveLastCredit { .. }))), "{up:?}");
     let down = book.adjust(wallet, &booking("a-2"), money("0.25"), AdjustmentCap::None).await;
     assert_eq!(down.unwrap().entry.balance_after, money("6"));
-    assert!(book.set_overdraft_limit(wallet, money("5"), false).await.unwrap());
-    assert!(!book.set_overdraft_limit(wallet, money("5"), false).await.unwrap());
+    let five = money("5");
+    assert!(book.set_overdraft_limit(wallet, &booking("l-1"), five).await.unwrap());
+    assert!(!book.set_overdraft_limit(wallet, &booking("l-2"), five).await.unwrap());
+    let noted = ledger.entry(developer, "limit:l-1").await.unwrap().unwrap();
+    assert_eq!((noted.kind, noted.amount), (EntryKind::Limit, five));
+    assert_eq!(ledger.entry(developer, "limit:l-2").await.unwrap(), None);
     assert_eq!(book.standing(wallet).await.unwrap().balance, money("6"));
 }

@@ -281,8 +281,13 @@ impl World {
             }
             Step::Limit(limit) => {
                 let (account, registers) = (&self.account, &self.registers);
-                let change =
-                    booking::overdraft_limit(account, registers, &rates(), nanos(limit), false);
+                let change = booking::overdraft_limit(
+                    account,
+                    registers,
+                    &rates(),
+                    &self.booking(),
+                    nanos(limit),
+                );
                 self.apply(change.unwrap_or_default());
             }
         }
