@@ -53,6 +53,30 @@ pub(crate) fn stale(seed: u64) -> Result<String, String> {
     })
 }
 
+/// A gateway that has not heard of a change to strict admits calls for as long as it may trust what it knows, and the ledger hears
+/// of them last. The change must wait for it: were it in force at once, the others would spend the same money under grants.
+pub(crate) fn unheard(seed: u64) -> Result<String, String> {
+    let terms = Terms { gateways: 4, policy: Overspend::Optimistic, last_cents: 1_000 };
+    let cut = |node| Event::Cut { gateway: ISOLATED, node, cut: Cut::Both };
+    let mend = |node| Event::Mend { gateway: ISOLATED, node, cut: Cut::Both };
+    let events = [
+        (500, Event::Credit { cents: 900 }),
+        (3_000, cut(0)),
+        (3_000, cut(1)),
+        (3_000, Event::Policy(Overspend::Strict)),
+    ];
+    run(seed, terms, &Schedule::made(&events, 9_000), |all| {
+        if all.modes.is(Overspend::Strict).is_ok() {
+            return Err("the change did not wait for who has not heard of it".to_owned());
+        }
+        all.happen(mend(0));
+        all.happen(mend(1));
+        all.recover()?;
+        all.modes.is(Overspend::Strict)?;
+        all.run_dry()
+    })
+}
+
 /// Whether the ledger has had no money for another call for so long.
 fn is_dry_for(all: &Scenario, span: Duration) -> Result<(), String> {
     let now = all.fleet.sim.elapsed();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tollgate_ledger_store::book::Standing;
 use tollgate_ledger_store::catalogue::apps::AppTerms;
 use tollgate_ledger_store::catalogue::caller::Window;
 use tollgate_ledger_store::catalogue::developers::DeveloperTerms;
@@ -100,9 +101,14 @@ impl Ground {
         self.road_of(NODES)
     }
 
+    /// What the ledger says now.
+    pub(crate) fn standing(&self) -> Standing {
+        at_once(self.runtime.handle(), self.truth.standing(self.wallet)).unwrap()
+    }
+
     /// What the ledger says now: credited and balance.
     pub(crate) fn balance(&self) -> (Money, Money) {
-        let standing = at_once(self.runtime.handle(), self.truth.standing(self.wallet)).unwrap();
+        let standing = self.standing();
         (standing.read.account.header.credited, standing.balance)
     }
 }

@@ -24,6 +24,7 @@ mod directed;
 mod fleet;
 mod ground;
 mod ledger;
+mod modes;
 mod network;
 mod people;
 mod randomness;
@@ -34,7 +35,7 @@ mod time;
 mod trace;
 mod upstream;
 
-/// Seeds that run where nobody says how many: about a minute.
+/// Seeds that run where nobody says how many: about two minutes on two cores.
 const SEEDS: u64 = 16;
 
 #[test]
@@ -48,8 +49,18 @@ fn the_money_is_right_on_a_strict_wallet() {
 }
 
 #[test]
+fn the_money_is_right_while_the_policy_changes() {
+    seeds::each("the_money_is_right_while_the_policy_changes", SEEDS / 4, scenario::switching);
+}
+
+#[test]
 fn a_balance_is_as_old_as_what_it_was_read_from() {
     seeds::each("a_balance_is_as_old_as_what_it_was_read_from", 1, directed::stale);
+}
+
+#[test]
+fn a_policy_waits_for_who_has_not_heard_of_it() {
+    seeds::each("a_policy_waits_for_who_has_not_heard_of_it", 1, directed::unheard);
 }
 
 #[test]

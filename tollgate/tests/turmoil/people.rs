@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
 use tollgate_gateway::network::Dial;
 use tollgate_ledger_store::{Book, Clock, Ledger};
+use tollgate_metering::account::Overspend;
 use tollgate_metering::booking::Booking;
 use tollgate_metering::{Money, Units};
 use tollgate_proto::v1;
@@ -20,7 +21,7 @@ use tollgate_proto::v1::balances_client::BalancesClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::fleet::{NODE_PORT, node_name};
-use crate::ground::{ACME, ADA, Ground, catalogue, eur};
+use crate::ground::{self, ACME, ADA, Ground, catalogue, eur};
 use crate::network::SimDial;
 use crate::schedule::NODES;
 use crate::trace::Trace;
@@ -51,6 +52,7 @@ pub(crate) struct People {
     ground: Rc<Ground>,
     trace: Rc<Trace>,
     queue: RefCell<VecDeque<(String, Money)>>,
+    policies: RefCell<VecDeque<Overspend>>,
     /// Payments whose booking was answered, by id.
     pub(crate) booked: RefCell<BTreeMap<String, Money>>,
     /// Payments that were asked for.
@@ -67,6 +69,7 @@ impl People {
             ground: Rc::clone(ground),
             trace: Rc::clone(trace),
             queue: RefCell::default(),
+            policies: RefCell::default(),
             booked: RefCell::default(),
             asked: RefCell::default(),
             seen: RefCell::default(),
@@ -79,6 +82,16 @@ impl People {
         let amount: Money = format!("{}.{:02}", cents / 100, cents % 100).parse().unwrap();
         self.asked.borrow_mut().insert(id.clone(), amount);
         self.queue.borrow_mut().push_back((id, amount));
+    }
+
+    /// Decides on the wallet's overspend policy; of several decisions the last one holds.
+    pub(crate) fn decide(&self, policy: Overspend) {
+        self.policies.borrow_mut().push_back(policy);
+    }
+
+    /// Whether every decision is known to have been made.
+    pub(crate) fn has_decided(&self) -> bool {
+        self.policies.borrow().is_empty()
     }
 
     /// What was paid in and is known to be booked.
@@ -98,6 +111,7 @@ impl People {
         for node in 0..NODES {
             tokio::task::spawn_local(Rc::clone(&self).watch(node));
         }
+        tokio::task::spawn_local(Rc::clone(&self).decide_all());
         let road = self.ground.road_of_people();
         let ledger = Arc::clone(road) as Arc<dyn Ledger>;
         let clock: Arc<dyn Clock> = Arc::new(self.ground.time.clock(self.ground.began, 0));
@@ -138,6 +152,24 @@ impl People {
                 Err(error) => self.trace.note(|| format!("{id} not booked yet: {error}")),
             }
             sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Makes decisions known for ever, one after the other, each until its outcome is known.
+    async fn decide_all(self: Rc<Self>) {
+        let catalogue = catalogue(self.ground.road_of_people());
+        loop {
+            sleep(LOOK_EVERY).await;
+            let Some(policy) = self.policies.borrow().front().copied() else { continue };
+            let now = Clock::now(&self.ground.time.clock(self.ground.began, 0));
+            let (developer, wallet) = (self.ground.developer, self.ground.wallet);
+            match ground::decide(&catalogue, developer, wallet, policy, now).await {
+                Ok(()) => {
+                    self.trace.note(|| format!("{policy} is decided"));
+                    self.policies.borrow_mut().pop_front();
+                }
+                Err(error) => self.trace.note(|| format!("{policy} not decided yet: {error}")),
+            }
         }
     }
 

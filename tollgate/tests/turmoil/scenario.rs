@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tollgate_ledger_store::book::Standing;
 use tollgate_metering::account::Overspend;
 use tollgate_metering::{Money, Period, UnixMillis};
 
 use crate::callers::{CALLERS, Calls};
 use crate::fleet::{Fleet, STALENESS_LIMIT};
 use crate::ground::{Ground, price};
+use crate::modes::Modes;
 use crate::people::{Belief, People, Seen};
 use crate::randomness::{self, Rng};
 use crate::schedule::{Event, Schedule};
@@ -47,6 +49,7 @@ pub(crate) struct Scenario {
     pub(crate) calls: Rc<Calls>,
     pub(crate) people: Rc<People>,
     pub(crate) trace: Rc<Trace>,
+    pub(crate) modes: Modes,
     /// The most that was spent beyond what was credited, in nanos.
     overspent: i128,
     /// Since when the ledger has no money for another call, and what was credited then.
@@ -65,6 +68,19 @@ pub(crate) fn strict(seed: u64) -> Result<String, String> {
     run(seed, terms, &Schedule::of(seed, terms.gateways), |all| {
         all.recover()?;
         all.run_dry()
+    })
+}
+
+/// Runs a seed in which the policy changes, twice while things go wrong and twice while all is well.
+pub(crate) fn switching(seed: u64) -> Result<String, String> {
+    let terms = Terms { gateways: 3, policy: Overspend::Optimistic, last_cents: 1_500 };
+    run(seed, terms, &Schedule::switching(seed, terms.gateways), |all| {
+        all.recover()?;
+        all.switch(Overspend::Strict)?;
+        all.people.pay(500);
+        all.run_dry()?;
+        all.switch(Overspend::Optimistic)?;
+        all.recover()
     })
 }
 
@@ -126,7 +142,17 @@ impl Scenario {
             }
         });
         let (ground, trace) = (Rc::clone(ground), Rc::clone(trace));
-        Self { terms, ground, fleet, calls, people, trace, overspent: i128::MIN, dry: None }
+        Self {
+            terms,
+            ground,
+            fleet,
+            calls,
+            people,
+            trace,
+            modes: Modes::default(),
+            overspent: i128::MIN,
+            dry: None,
+        }
     }
 
     fn play(
@@ -145,10 +171,11 @@ impl Scenario {
         let (calls, paid) = (self.calls.sum(), self.people.paid());
         let (succeeded, unanswered, overspent) =
             (calls.succeeded(), calls.unanswered, self.overspent);
+        let switches = self.modes.switches;
         let overspent = Money::from_nanos(overspent.max(0)).expect("it is within its bound");
         Ok(format!(
             "{succeeded} calls succeeded, {unanswered} unanswered, {charged} charged of {paid} paid in, at most {overspent} \
-             overspent, answers {:?}",
+             overspent, {switches} changes of the policy, answers {:?}",
             calls.answered
         ))
     }
@@ -168,6 +195,7 @@ impl Scenario {
                 self.ground.roads.iter().for_each(|road| road.set_weather(weather));
             }
             Event::Credit { cents } => self.people.pay(cents),
+            Event::Policy(policy) => self.people.decide(policy),
         }
     }
 
@@ -208,7 +236,8 @@ impl Scenario {
     /// What must be true at any time: the ledger never has more than happened, a payment counts once, and overspend stays within
     /// its bound.
     fn look(&mut self) -> Result<(), String> {
-        let (credited, balance) = self.ground.balance();
+        let Standing { read, balance } = self.ground.standing();
+        let (credited, mode) = (read.account.header.credited, read.account.header.mode);
         let charged = credited.nanos() - balance.nanos();
         let calls = self.calls.sum();
         let (succeeded, maybe) = (calls.succeeded(), calls.open() + calls.unanswered);
@@ -229,6 +258,7 @@ impl Scenario {
         let overspent = i128::from(succeeded) * price().nanos() - credited.nanos();
         self.overspent = self.overspent.max(overspent);
         self.look_at_dry(credited, balance, calls.youngest)?;
+        self.modes.look(mode, balance, calls.youngest, self.fleet.sim.elapsed())?;
         let bound = self.overspend_max();
         if overspent > bound {
             return Err(format!("{overspent} nanos overspent, the bound is {bound}"));
@@ -276,6 +306,18 @@ impl Scenario {
             } else {
                 Err(format!("calls that succeed since all is mended, by gateway: {new:?}"))
             }
+        })
+    }
+
+    /// The policy is in force in the end, though callers go on.
+    fn switch(&mut self, policy: Overspend) -> Result<(), String> {
+        self.trace.note(|| format!("{policy} from now on"));
+        self.people.decide(policy);
+        self.go_on_till(RECOVERY_MAX, |all| {
+            if !all.people.has_decided() {
+                return Err("it is not decided yet".to_owned());
+            }
+            all.modes.is(policy)
         })
     }
 
@@ -335,14 +377,11 @@ impl Scenario {
         Ok(())
     }
 
-    /// What may be admitted beyond the balance, in nanos. On a strict wallet nothing; on an optimistic one what gateways admit
+    /// What may be admitted beyond the balance, in nanos. On a strict wallet nothing more than before; on an optimistic one what gateways admit
     /// before they know that the money is gone: each at its full rate for as long as it may trust an old balance.
     fn overspend_max(&self) -> i128 {
         let rate = i128::from(self.terms.gateways * CALLERS) * CALLS_A_SECOND_MAX;
         let age_s = i128::from(STALENESS_LIMIT.as_secs()) + KNOWLEDGE_AGE_S;
-        match self.terms.policy {
-            Overspend::Optimistic => rate * age_s * price().nanos(),
-            Overspend::Strict => 0,
-        }
+        self.modes.debt().unwrap_or(rate * age_s * price().nanos())
     }
 }

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tollgate_metering::account::Overspend;
+
 use crate::ledger::Weather;
 use crate::randomness::Rng;
 
@@ -59,6 +61,8 @@ pub(crate) enum Event {
     Weather { node: Option<u64>, weather: Weather },
     /// Money comes in: cents.
     Credit { cents: u64 },
+    /// People decide on the wallet's overspend policy.
+    Policy(Overspend),
 }
 
 /// Events in the order of their times.
@@ -83,6 +87,22 @@ impl Schedule {
     pub(crate) fn made(events: &[(u64, Event)], end_ms: u64) -> Self {
         let events = events.iter().map(|(at_ms, event)| (Duration::from_millis(*at_ms), *event));
         Self { events: events.collect(), end: Duration::from_millis(end_ms) }
+    }
+
+    /// The schedule of a seed in which the policy changes in the middle of everything, to strict and back.
+    pub(crate) fn switching(seed: u64, gateways: u64) -> Self {
+        let mut schedule = Self::of(seed, gateways);
+        let mut rng = Rng::new(seed, 6);
+        let middle_ms = u64::try_from(schedule.end.as_millis()).expect("a schedule is short") / 2;
+        let strict_ms = rng.within(3_000..middle_ms);
+        let optimistic_ms = strict_ms + rng.within(500..middle_ms);
+        for (at_ms, policy) in
+            [(strict_ms, Overspend::Strict), (optimistic_ms, Overspend::Optimistic)]
+        {
+            schedule.events.push((Duration::from_millis(at_ms), Event::Policy(policy)));
+        }
+        schedule.events.sort_by_key(|(at, _)| *at);
+        schedule
     }
 
     /// The schedule of a seed, for so many gateways.
