@@ -13,11 +13,14 @@ use tollgate_ledger_store::catalogue::developers::DeveloperTerms;
 use tollgate_ledger_store::catalogue::records::{
     PlanState, PlanTerms, PriceBand, PricingType, ProductTerms,
 };
+use tollgate_ledger_store::ledger::Registration;
 use tollgate_ledger_store::{
     Book, Catalogue, CatalogueError, Clock, DocumentStore, Ledger, LedgerMetrics, SqliteLedger,
 };
 use tollgate_metering::account::Overspend;
-use tollgate_metering::{BillingType, Currency, DeveloperId, Money, UnixMillis, WalletId};
+use tollgate_metering::{
+    BillingType, Currency, DeveloperId, Incarnation, Money, Units, UnixMillis, WalletId,
+};
 
 use crate::ledger::{SimLedger, at_once};
 use crate::randomness::Rng;
@@ -26,6 +29,9 @@ use crate::time::SimTime;
 
 pub(crate) const ACME: &str = "acme";
 pub(crate) const ADA: &str = "ada@acme.test";
+/// Nanos of a unit.
+const UNIT_NANOS: i128 = 1_000_000_000;
+
 /// What a call costs.
 pub(crate) const PRICE: &str = "0.01";
 
@@ -41,6 +47,8 @@ pub(crate) struct Ground {
     pub(crate) developer: DeveloperId,
     pub(crate) wallet: WalletId,
     pub(crate) key: String,
+    /// The ledger's file, on no road.
+    file: Arc<SqliteLedger>,
     folder: TempDir,
     /// SQLite's readers are blocking tasks of a runtime.
     runtime: Runtime,
@@ -52,6 +60,12 @@ pub(crate) fn eur() -> Currency {
 
 pub(crate) fn price() -> Money {
     PRICE.parse().unwrap()
+}
+
+/// What units cost, in nanos.
+pub(crate) fn worth(units: Units) -> i128 {
+    let nanos = i128::try_from(units.nanos()).expect("units are few");
+    nanos * price().nanos() / UNIT_NANOS
 }
 
 // === impl Ground ===
@@ -78,17 +92,58 @@ impl Ground {
         let roads = (0..=NODES).map(road).collect();
         let still = Arc::clone(&file) as Arc<dyn DocumentStore>;
         let still = Arc::new(Catalogue::new(still, Arc::clone(&file) as Arc<dyn Ledger>));
-        let truth = Book::new(file, Arc::clone(&still) as Arc<_>, clock);
+        let truth =
+            Book::new(Arc::clone(&file) as Arc<dyn Ledger>, Arc::clone(&still) as Arc<_>, clock);
         let (developer, wallet, key) = at_once(runtime.handle(), fill(&still, &truth, began));
         // No incarnation is there yet that would have to acknowledge it.
         let deciding = decide(&still, developer, wallet, policy, began);
         at_once(runtime.handle(), deciding).unwrap();
-        Self { seed, time, began, roads, truth, developer, wallet, key, folder, runtime }
+        Self { seed, time, began, roads, truth, developer, wallet, key, file, folder, runtime }
     }
 
     /// The folder of a gateway's spend files; it outlives the gateway.
     pub(crate) fn spend_dir(&self, gateway: &str) -> PathBuf {
         self.folder.path().join(gateway)
+    }
+
+    /// A gateway's spend files are gone, as far as it knows.
+    pub(crate) fn lose_disk(&self, gateway: &str) {
+        std::fs::rename(self.spend_dir(gateway), self.lost_dir(gateway)).unwrap();
+    }
+
+    /// They are found, and lie beside what it wrote since.
+    pub(crate) fn find_disk(&self, gateway: &str) {
+        for file in std::fs::read_dir(self.lost_dir(gateway)).unwrap() {
+            let file = file.unwrap();
+            std::fs::rename(file.path(), self.spend_dir(gateway).join(file.file_name())).unwrap();
+        }
+    }
+
+    fn lost_dir(&self, gateway: &str) -> PathBuf {
+        self.folder.path().join(format!("{gateway}-lost"))
+    }
+
+    /// A gateway's youngest incarnation.
+    pub(crate) fn registration(&self, gateway: &str) -> Registration {
+        let all = at_once(self.runtime.handle(), self.file.registrations()).unwrap();
+        let own = all.into_iter().filter(|each| each.gateway == gateway);
+        own.max_by_key(|each| each.incarnation.born).expect("it has started")
+    }
+
+    /// What counts of an incarnation that was retired.
+    pub(crate) fn cut(&self, incarnation: Incarnation) -> Option<Units> {
+        let account = self.standing().read.account;
+        account.ceilings.get(&incarnation).filter(|ceiling| ceiling.is_retired)?;
+        let cells = account.cells.iter().filter(|((_, owner), _)| *owner == incarnation);
+        let cuts = cells.filter_map(|(_, cell)| cell.cut);
+        Some(cuts.fold(Units::ZERO, |sum, cut| sum.plus(cut).expect("units are few")))
+    }
+
+    /// What waits in suspense, of one incarnation or of all, in nanos of money.
+    pub(crate) fn suspended(&self, of: Option<Incarnation>) -> i128 {
+        let rows = at_once(self.runtime.handle(), self.truth.suspense(self.wallet)).unwrap();
+        let rows = rows.iter().filter(|row| of.is_none_or(|of| row.suspense.incarnation == of));
+        rows.map(|row| worth(row.open)).sum()
     }
 
     /// The ledger as a node reaches it.

@@ -5,7 +5,7 @@
 //! answers, to one node or to all; the month may end. Then all is mended and it becomes quiet. Checked is what a person would
 //! ask: was every answered call charged, once; was nothing charged that did not happen; does a payment count once; do all agree
 //! in the end, without anybody restarting anything; did overspend stay within its bound, which on a strict wallet is zero, and
-//! were its last cents spent.
+//! were its last cents spent; does nobody admit while the policy changes; is what a retired incarnation kept free again.
 //!
 //! Real are: tonic and hyper on both sides, sessions, shards, housekeeping and standing of `balance-sync`; exchange, wallets,
 //! spend files (on disk, kept over crashes), proxy, pools and hyper connections of `gateway`; `Book`, `Catalogue` and the SQLite
@@ -28,6 +28,7 @@ mod modes;
 mod network;
 mod people;
 mod randomness;
+mod retirement;
 mod scenario;
 mod schedule;
 mod seeds;
@@ -61,6 +62,11 @@ fn a_balance_is_as_old_as_what_it_was_read_from() {
 #[test]
 fn a_policy_waits_for_who_has_not_heard_of_it() {
     seeds::each("a_policy_waits_for_who_has_not_heard_of_it", 1, directed::unheard);
+}
+
+#[test]
+fn who_is_retired_keeps_nothing_and_charges_nothing() {
+    seeds::each("who_is_retired_keeps_nothing_and_charges_nothing", 2, retirement::retire);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
 use tollgate_gateway::network::Dial;
-use tollgate_ledger_store::{Book, Clock, Ledger};
+use tollgate_ledger_store::ledger::Registration;
+use tollgate_ledger_store::{Book, Catalogue, Clock, Ledger};
 use tollgate_metering::account::Overspend;
 use tollgate_metering::booking::Booking;
 use tollgate_metering::{Money, Units};
@@ -47,12 +48,21 @@ pub(crate) struct Seen {
     pub(crate) beliefs: BTreeMap<String, Belief>,
 }
 
+/// What people do beside paying.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// Decide on the overspend policy.
+    Decide(Overspend),
+    /// Retire an incarnation, as `tollgate ledger retire` does.
+    Retire(Registration),
+}
+
 /// What people do and see.
 pub(crate) struct People {
     ground: Rc<Ground>,
     trace: Rc<Trace>,
     queue: RefCell<VecDeque<(String, Money)>>,
-    policies: RefCell<VecDeque<Overspend>>,
+    deeds: RefCell<VecDeque<Deed>>,
     /// Payments whose booking was answered, by id.
     pub(crate) booked: RefCell<BTreeMap<String, Money>>,
     /// Payments that were asked for.
@@ -69,7 +79,7 @@ impl People {
             ground: Rc::clone(ground),
             trace: Rc::clone(trace),
             queue: RefCell::default(),
-            policies: RefCell::default(),
+            deeds: RefCell::default(),
             booked: RefCell::default(),
             asked: RefCell::default(),
             seen: RefCell::default(),
@@ -86,12 +96,17 @@ impl People {
 
     /// Decides on the wallet's overspend policy; of several decisions the last one holds.
     pub(crate) fn decide(&self, policy: Overspend) {
-        self.policies.borrow_mut().push_back(policy);
+        self.deeds.borrow_mut().push_back(Deed::Decide(policy));
     }
 
-    /// Whether every decision is known to have been made.
-    pub(crate) fn has_decided(&self) -> bool {
-        self.policies.borrow().is_empty()
+    /// Retires an incarnation.
+    pub(crate) fn retire(&self, registration: &Registration) {
+        self.deeds.borrow_mut().push_back(Deed::Retire(registration.clone()));
+    }
+
+    /// Whether everything that was asked for is known to be done, but for payments.
+    pub(crate) fn has_done(&self) -> bool {
+        self.deeds.borrow().is_empty()
     }
 
     /// What was paid in and is known to be booked.
@@ -111,7 +126,7 @@ impl People {
         for node in 0..NODES {
             tokio::task::spawn_local(Rc::clone(&self).watch(node));
         }
-        tokio::task::spawn_local(Rc::clone(&self).decide_all());
+        tokio::task::spawn_local(Rc::clone(&self).do_all());
         let road = self.ground.road_of_people();
         let ledger = Arc::clone(road) as Arc<dyn Ledger>;
         let clock: Arc<dyn Clock> = Arc::new(self.ground.time.clock(self.ground.began, 0));
@@ -155,20 +170,40 @@ impl People {
         }
     }
 
-    /// Makes decisions known for ever, one after the other, each until its outcome is known.
-    async fn decide_all(self: Rc<Self>) {
-        let catalogue = catalogue(self.ground.road_of_people());
+    /// Does what was asked for, for ever, one after the other, each until its outcome is known.
+    async fn do_all(self: Rc<Self>) {
+        let road = self.ground.road_of_people();
+        let catalogue = catalogue(road);
+        let clock: Arc<dyn Clock> = Arc::new(self.ground.time.clock(self.ground.began, 0));
+        let rates = Arc::clone(&catalogue) as Arc<_>;
+        let book = Book::new(Arc::clone(road) as Arc<dyn Ledger>, rates, clock);
         loop {
             sleep(LOOK_EVERY).await;
-            let Some(policy) = self.policies.borrow().front().copied() else { continue };
-            let now = Clock::now(&self.ground.time.clock(self.ground.began, 0));
-            let (developer, wallet) = (self.ground.developer, self.ground.wallet);
-            match ground::decide(&catalogue, developer, wallet, policy, now).await {
+            let Some(deed) = self.deeds.borrow().front().cloned() else { continue };
+            match self.attempt(&deed, &catalogue, &book).await {
                 Ok(()) => {
-                    self.trace.note(|| format!("{policy} is decided"));
-                    self.policies.borrow_mut().pop_front();
+                    self.trace.note(|| format!("{deed:?} is done"));
+                    self.deeds.borrow_mut().pop_front();
                 }
-                Err(error) => self.trace.note(|| format!("{policy} not decided yet: {error}")),
+                Err(why) => self.trace.note(|| format!("{deed:?} not done yet: {why}")),
+            }
+        }
+    }
+
+    async fn attempt(&self, deed: &Deed, catalogue: &Catalogue, book: &Book) -> Result<(), String> {
+        let now = Clock::now(&self.ground.time.clock(self.ground.began, 0));
+        let (developer, wallet) = (self.ground.developer, self.ground.wallet);
+        match deed {
+            Deed::Decide(policy) => {
+                let deciding = ground::decide(catalogue, developer, wallet, *policy, now);
+                deciding.await.map_err(|error| error.to_string())
+            }
+            Deed::Retire(registration) => {
+                let retired = Registration { retired_at: Some(now), ..registration.clone() };
+                let road = self.ground.road_of_people();
+                road.end_incarnation(&retired).await.map_err(|error| error.to_string())?;
+                let retiring = book.retire(wallet, registration.incarnation);
+                retiring.await.map(drop).map_err(|error| error.to_string())
             }
         }
     }

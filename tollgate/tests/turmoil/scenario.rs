@@ -14,19 +14,20 @@ use crate::ground::{Ground, price};
 use crate::modes::Modes;
 use crate::people::{Belief, People, Seen};
 use crate::randomness::{self, Rng};
+use crate::retirement::Retired;
 use crate::schedule::{Event, Schedule};
 use crate::trace::Trace;
 
 /// Between two looks at the ledger.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Once all is mended every gateway answers calls again by then.
-const RECOVERY_MAX: Duration = Duration::from_secs(20);
+pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(20);
 /// So many answers are a recovery.
 const RECOVERED: u64 = 10;
 /// Once nobody calls, everything agrees by then. A gateway forgets an idle wallet after ten seconds.
 const QUIET_MAX: Duration = Duration::from_secs(9);
 /// A strict wallet is spent to the last cent by then.
-const DRY_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DRY_MAX: Duration = Duration::from_secs(60);
 /// A caller's calls a second at most: it pauses and messages travel.
 const CALLS_A_SECOND_MAX: i128 = 40;
 /// The age of knowledge beside the staleness limit, in seconds, rounded up.
@@ -50,6 +51,7 @@ pub(crate) struct Scenario {
     pub(crate) people: Rc<People>,
     pub(crate) trace: Rc<Trace>,
     pub(crate) modes: Modes,
+    pub(crate) retired: Vec<Retired>,
     /// The most that was spent beyond what was credited, in nanos.
     overspent: i128,
     /// Since when the ledger has no money for another call, and what was credited then.
@@ -150,6 +152,7 @@ impl Scenario {
             people,
             trace,
             modes: Modes::default(),
+            retired: Vec::new(),
             overspent: i128::MIN,
             dry: None,
         }
@@ -259,7 +262,7 @@ impl Scenario {
         self.overspent = self.overspent.max(overspent);
         self.look_at_dry(credited, balance, calls.youngest)?;
         self.modes.look(mode, balance, calls.youngest, self.fleet.sim.elapsed())?;
-        let bound = self.overspend_max();
+        let bound = self.overspend_max() + self.forgiven();
         if overspent > bound {
             return Err(format!("{overspent} nanos overspent, the bound is {bound}"));
         }
@@ -314,7 +317,7 @@ impl Scenario {
         self.trace.note(|| format!("{policy} from now on"));
         self.people.decide(policy);
         self.go_on_till(RECOVERY_MAX, |all| {
-            if !all.people.has_decided() {
+            if !all.people.has_done() {
                 return Err("it is not decided yet".to_owned());
             }
             all.modes.is(policy)
@@ -356,8 +359,15 @@ impl Scenario {
         let charged = credited.nanos() - balance.nanos();
         let calls = self.calls.sum();
         let least = i128::from(calls.succeeded()) * price().nanos();
-        if charged < least {
-            return Err(format!("{charged} nanos charged, {least} answered"));
+        let (most, suspended) =
+            (least + i128::from(calls.unanswered) * price().nanos(), self.ground.suspended(None));
+        if charged + suspended < least || charged + suspended > most {
+            return Err(format!(
+                "{charged} nanos charged, {suspended} in suspense, {least} to {most} answered"
+            ));
+        }
+        if self.retired.is_empty() && suspended != 0 {
+            return Err(format!("{suspended} nanos in suspense, though nobody was retired"));
         }
         let seen = self.people.seen.borrow();
         let mut beliefs = BTreeMap::new();
