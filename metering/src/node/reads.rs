@@ -119,8 +119,11 @@ impl NodeWallet {
 
     /// Of two accounts the later one counts, whichever read ended first.
     fn merge_account(&mut self, account: Account) {
-        let known = self.account.as_ref().map(|known| known.header.version);
-        if known.is_none_or(|known| account.header.version > known) {
+        let known = self.account.as_ref().map(|known| (known.header.version, known.header.mode));
+        if known.is_none_or(|(version, _)| account.header.version > version) {
+            if known.is_some_and(|(_, mode)| account.header.mode.counter != mode.counter) {
+                self.draws.denied.clear();
+            }
             self.account = Some(account);
             self.changes += 1;
         }

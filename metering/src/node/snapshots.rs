@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::NodeWallet;
 use super::stream::{StreamId, Subscriber};
-use crate::account::{Account, Stamp};
+use crate::account::{Account, Mode, Overspend, Stamp};
 use crate::id::Incarnation;
 use crate::money::Money;
 use crate::protocol::{Snapshot, SnapshotCeiling, SnapshotMeter};
@@ -68,9 +68,13 @@ impl NodeWallet {
         }
     }
 
-    /// Grants of these incarnations, and what of theirs was denied.
+    /// Grants of these incarnations, and what of theirs was denied: of a mode that is in force, since
+    /// a gateway that has one goes by its mode.
     fn ceilings(&self, account: &Account, own: &[Incarnation]) -> Vec<SnapshotCeiling> {
-        let mode = account.header.mode.counter;
+        let Mode { overspend, counter: mode, is_changing } = account.header.mode;
+        if overspend != Overspend::Strict || is_changing {
+            return Vec::new();
+        }
         let nothing = Stamp { mode, ..Stamp::default() };
         let told = own.iter().filter_map(|incarnation| {
             let ceiling = account.ceilings.get(incarnation).filter(|row| !row.is_retired);

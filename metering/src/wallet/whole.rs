@@ -211,7 +211,9 @@ impl Whole {
             !tally.own.is_empty() || (!tally.others.is_zero() && known.is_inside(&tally.tariff))
         });
         if self.mode_floor <= known.mode.counter && snapshot.mode == known.mode {
-            self.grants.take(known.mode.counter, &snapshot.ceilings, own.life_of);
+            // A grant acknowledges its mode: none is taken while calls of an older one may be open.
+            let ceilings = if known.mode.is_changing { &[] } else { snapshot.ceilings.as_slice() };
+            self.grants.take(known.mode.counter, ceilings, own.life_of);
             let held = |life| held_of(&self.holds, life);
             self.grants.forget_met(held);
         }

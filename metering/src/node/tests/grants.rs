@@ -366,3 +366,28 @@ fn a_gateway_that_runs_out_again_is_given_twice_as_much() {
     }
     assert!(looks <= 12, "{looks} looks");
 }
+
+/// What was denied before a wallet was optimistic for a while was told as a grant of the newest
+/// mode, and the gateway reported its draw under it: a node took that for the word that no call of
+/// the older mode was open.
+#[test]
+fn what_was_denied_in_an_earlier_mode_acknowledges_nothing() {
+    let mut world = World::new("0", 1);
+    let (denied, _) = world.patient_call(0);
+    assert!(matches!(denied, Err(HoldError::TooSmall { .. })));
+    let lax = Mode { overspend: Overspend::Optimistic, counter: 2, is_changing: false };
+    world.account.header.mode = lax;
+    world.account.header.credited = money("0.01");
+    world.account.header.version += 1;
+    world.look();
+    let hold = world.call(0).unwrap();
+    world.report(0);
+    world.account.header.mode =
+        Mode { overspend: Overspend::Strict, counter: 3, is_changing: true };
+    world.account.header.version += 1;
+    for _ in 0..2 {
+        world.look();
+        world.report(0);
+    }
+    assert!(!world.node.has_acknowledged(world.gateways[0].incarnation), "{hold:?} is open");
+}
