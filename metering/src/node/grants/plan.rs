@@ -99,7 +99,9 @@ impl Row {
 
     /// Whether a gateway that is heard here has more than it needs, or the account says so.
     pub(super) fn holds_too_much(&self) -> bool {
-        let is_outdated = self.before.is_some_and(|before| before.most > self.most);
+        let is_outdated = self
+            .before
+            .is_some_and(|before| before.most > self.most || before.settled < self.settled);
         self.is_live && (is_outdated || !self.spare().is_zero())
     }
 

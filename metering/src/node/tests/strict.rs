@@ -41,6 +41,27 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The last call of a grant was answered after its wallet's owner had died: nobody noted that it
+/// was settled, so its money stayed reserved, and no debit could take it.
+#[test]
+fn what_was_settled_after_the_owner_died_is_not_reserved() -> Result<(), TestCaseError> {
+    let mut world = World::new();
+    for _ in 0..2 {
+        for step in [Step::Report(2), Step::Deliver(2), Step::BeginRead(0), Step::EndRead(0)] {
+            world.run(step)?;
+        }
+        world.run(Step::Commit(0, true, true))?;
+        for step in [Step::Tell(0), Step::Hear(2), Step::Call(2)] {
+            world.run(step)?;
+        }
+    }
+    world.run(Step::Restart(0))?;
+    world.run(Step::Settle(2, 0))?;
+    world.quiet()?;
+    prop_assert_eq!(world.account.reserved().unwrap(), Money::ZERO);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
