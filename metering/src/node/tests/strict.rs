@@ -8,6 +8,7 @@
 use proptest::prelude::*;
 
 use self::world::{GATEWAYS, NODES, Step, World};
+use crate::account::Overspend;
 use crate::money::Money;
 
 mod world;
@@ -33,11 +34,15 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (node.clone(), prop::bool::weighted(0.9), prop::bool::weighted(0.9))
             .prop_map(|(node, applied, answered)| Step::Commit(node, applied, answered)),
         8 => node.clone().prop_map(Step::Tell),
-        1 => node.prop_map(Step::Restart),
+        1 => node.clone().prop_map(Step::Restart),
         4 => (1..4_000u64).prop_map(Step::Wait),
         1 => (1..300i64).prop_map(Step::Credit),
         1 => (1..300i64).prop_map(Step::Debit),
         1 => (0..200i64).prop_map(Step::Limit),
+        1 => prop::sample::select(Overspend::ALL.to_vec()).prop_map(Step::Switch),
+        4 => (gateway.clone(), node.clone()).prop_map(|(place, node)| Step::Ask(place, node)),
+        4 => (gateway, node.clone()).prop_map(|(place, node)| Step::Answer(place, node)),
+        4 => node.prop_map(Step::Settled),
     ]
 }
 

@@ -20,6 +20,8 @@ use crate::rating::{RateBook, Rates};
 use crate::units::Units;
 use crate::wallet::{Hold, Life, OwnList, Tariff, Wallet};
 
+mod modes;
+
 pub(super) const GATEWAYS: usize = 3;
 pub(super) const NODES: usize = 2;
 const FOREVER: Duration = Duration::from_secs(1_000_000);
@@ -49,6 +51,14 @@ pub(super) enum Step {
     Credit(i64),
     Debit(i64),
     Limit(i64),
+    /// Begins a change of the overspend policy.
+    Switch(Overspend),
+    /// A node asks the gateway, which has a stream to each, to acknowledge what the node has read.
+    Ask(usize, usize),
+    /// The gateway answers, if it can.
+    Answer(usize, usize),
+    /// The node ends a change that everybody has acknowledged.
+    Settled(usize),
 }
 
 pub(super) struct World {
@@ -60,10 +70,14 @@ pub(super) struct World {
     /// What every incarnation has really counted, in nano-units.
     truth: BTreeMap<Incarnation, u64>,
     dead: VecDeque<Incarnation>,
+    /// By a person's word, in the registry.
+    retired: BTreeSet<Incarnation>,
     now: Duration,
     seq: i64,
     streams: u64,
     born: u128,
+    /// Where the balance was when the wallet became strict, if that was below its floor.
+    lowest: Money,
 }
 
 struct Node {
@@ -85,6 +99,8 @@ struct Gateway {
     up: VecDeque<Part>,
     down: VecDeque<Snapshot>,
     sent: BTreeMap<i64, Duration>,
+    /// The mode that each node asks it to acknowledge.
+    asked: [Option<u64>; NODES],
 }
 
 fn rates() -> RateBook {
@@ -125,10 +141,12 @@ impl World {
             gateways: Vec::new(),
             truth: BTreeMap::new(),
             dead: VecDeque::new(),
+            retired: BTreeSet::new(),
             now: Duration::from_secs(100),
             seq: 0,
             streams: 0,
             born: 0,
+            lowest: Money::MIN,
         };
         for place in 0..GATEWAYS {
             world.born += 1;
@@ -145,6 +163,7 @@ impl World {
         self.streams += 1;
         gateway.stream = StreamId(self.streams);
         (gateway.up, gateway.down) = (VecDeque::new(), VecDeque::new());
+        gateway.asked[gateway.node] = None;
         let own = own(1, &[gateway.incarnation]);
         self.nodes[gateway.node].machine.subscribe(gateway.stream, own);
     }
@@ -209,6 +228,7 @@ impl World {
             }
             Step::Retire(place) => {
                 if let Some(retired) = self.dead.get(place).copied() {
+                    self.retired.insert(retired);
                     let change = booking::retire(&self.account, &self.registers, retired);
                     self.apply(change);
                 }
@@ -290,6 +310,13 @@ impl World {
                 );
                 self.apply(change.unwrap_or_default());
             }
+            Step::Switch(policy) => {
+                let change = booking::overspend(&self.account, policy).unwrap();
+                self.apply(change);
+            }
+            Step::Ask(place, node) => self.ask(place, node),
+            Step::Answer(place, node) => self.answer(place, node),
+            Step::Settled(node) => self.end_mode(node),
         }
         self.check()
     }
@@ -368,48 +395,20 @@ impl World {
         self.account.balance(&registers.collect(), &rates()).unwrap()
     }
 
-    fn check(&self) -> Result<(), TestCaseError> {
+    /// Calls take a strict wallet no lower than it was when it became one, or than its floor.
+    fn check(&mut self) -> Result<(), TestCaseError> {
         let (balance, floor) = (self.true_balance(), self.account.header.overdraft_limit.negated());
-        prop_assert!(balance >= floor, "{} below {}", balance, floor);
-        Ok(())
-    }
-
-    /// Everything is delivered, persisted and read, until nothing moves any more.
-    pub(super) fn quiet(&mut self) -> Result<(), TestCaseError> {
-        while !self.dead.is_empty() {
-            self.run(Step::Found(0))?;
+        let mode = self.account.header.mode;
+        if mode.overspend == Overspend::Optimistic || mode.is_changing {
+            self.lowest = Money::MAX;
+            return Ok(());
         }
-        for place in 0..GATEWAYS {
-            while !self.gateways[place].open.is_empty() {
-                self.run(Step::Release(place))?;
-            }
+        if self.lowest == Money::MAX {
+            self.lowest = balance;
         }
-        for node in 0..NODES {
-            self.run(Step::EndWrite(node, false, false))?;
-            self.run(Step::EndRead(node))?;
-        }
-        for _ in 0..12 {
-            self.run(Step::Wait(5_000))?;
-            for place in 0..GATEWAYS {
-                self.run(Step::Report(place))?;
-                while !self.gateways[place].up.is_empty() {
-                    self.run(Step::Deliver(place))?;
-                }
-            }
-            for node in 0..NODES {
-                self.run(Step::BeginWrite(node))?;
-                self.run(Step::EndWrite(node, true, true))?;
-                self.run(Step::BeginRead(node))?;
-                self.run(Step::EndRead(node))?;
-                self.run(Step::Commit(node, true, true))?;
-                self.run(Step::Tell(node))?;
-            }
-            for place in 0..GATEWAYS {
-                while !self.gateways[place].down.is_empty() {
-                    self.run(Step::Hear(place))?;
-                }
-            }
-        }
+        // What was paid in meanwhile lifts it.
+        self.lowest = self.lowest.max(balance.min(floor));
+        prop_assert!(balance >= floor.min(self.lowest), "{} below {}", balance, floor);
         Ok(())
     }
 }
@@ -461,6 +460,7 @@ impl Gateway {
             up: VecDeque::new(),
             down: VecDeque::new(),
             sent: BTreeMap::new(),
+            asked: [None; NODES],
         }
     }
 }
