@@ -126,6 +126,21 @@ impl Account {
         }
         Ok(balance)
     }
+
+    /// What calls to come may lower the balance by beyond what they cost themselves: a charge is
+    /// rounded once, so one more call can cost a nano more where the units before it were not
+    /// whole.
+    ///
+    /// # Errors
+    /// A [`RatingError`] where a sum is out of range.
+    pub fn rounding(&self, registers: &Registers) -> Result<Money, RatingError> {
+        let units = self.units(registers, |_| false)?;
+        let broken = units.iter().filter(|(meter, units)| {
+            let is_whole = units.nanos().is_multiple_of(Units::ONE.nanos());
+            meter.billing == BillingType::Prepaid && self.header.counts_meter(meter) && !is_whole
+        });
+        Ok(Money::from_nanos(i128::try_from(broken.count()).unwrap_or(i128::MAX))?)
+    }
 }
 
 #[cfg(test)]

@@ -278,7 +278,7 @@ pub fn overdraft_limit(
     let balance = account.balance(registers, rates)?;
     let mut booked = entry(account, booking, EntryKind::Limit, limit, balance)?;
     if limit < account.header.overdraft_limit {
-        booked.is_forced = takes_reserved(account, balance, limit, booking.is_forced)?;
+        booked.is_forced = takes_reserved(account, registers, balance, limit, booking.is_forced)?;
     }
     change.entries.push(booked);
     Ok(Some(change))
@@ -308,7 +308,7 @@ fn settle(
     let mut booked = entry(account, booking, kind, amount, after)?;
     if amount > Money::ZERO {
         let limit = account.header.overdraft_limit;
-        booked.is_forced = takes_reserved(account, after, limit, booking.is_forced)?;
+        booked.is_forced = takes_reserved(account, registers, after, limit, booking.is_forced)?;
     }
     change.entries.push(booked);
     Ok((change, after))
@@ -319,6 +319,7 @@ fn settle(
 /// overspend is a promise about calls, and calls under grants are not asked again.
 fn takes_reserved(
     account: &Account,
+    registers: &Registers,
     balance: Money,
     limit: Money,
     is_forced: bool,
@@ -327,7 +328,10 @@ fn takes_reserved(
     let error = if mode.is_changing {
         BookingError::ModeChanging
     } else {
-        let (reserved, floor) = (account.reserved()?, limit.negated());
+        let (mut reserved, floor) = (account.reserved()?, limit.negated());
+        if !reserved.is_zero() {
+            reserved = reserved.plus(account.rounding(registers)?)?;
+        }
         if mode.overspend == Overspend::Optimistic || balance.minus(reserved)? >= floor {
             return Ok(false);
         }

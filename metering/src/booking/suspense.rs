@@ -96,7 +96,7 @@ pub fn resolve_suspense(
     let balance = balance_after(account, &change, registers, rates)?;
     let is_forced = resolution == Resolution::Charge && {
         let limit = account.header.overdraft_limit;
-        takes_reserved(account, balance, limit, booking.is_forced)?
+        takes_reserved(account, registers, balance, limit, booking.is_forced)?
     };
     for entry in &mut change.entries {
         (entry.balance_after, entry.is_forced) = (balance, is_forced);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::account::{SuspenseKey, SuspenseReason};
+use crate::account::{Ceiling, SuspenseKey, SuspenseReason};
 use crate::balance::PERIOD_GRACE;
 use crate::id::{DeveloperId, PlanId, ProductId, WalletId};
 use crate::meter::{BillingType, Register};
@@ -393,4 +393,25 @@ fn suspense_past_the_horizon_moves_the_charge_of_its_whole_line() {
     account.apply(&change);
     assert_eq!(balance(&account, &none), money("97"));
     assert_eq!(change.entries[1].balance_after, money("97"));
+}
+
+/// A debit left a gateway exactly what its grant said, after half a unit: the charge of its one
+/// call was rounded up by a nano more, and the wallet ended below its floor.
+#[test]
+fn a_debit_leaves_what_rounding_may_add_to_granted_calls() {
+    let nano = |nanos: i128| Money::from_nanos(nanos).unwrap();
+    let mut rates = RateBook::default();
+    rates.add(PlanId(Uuid::from_u128(3)), 1, Arc::new(Rates::flat(nano(1)).unwrap()));
+    let (meter, gateway) = (meter(BillingType::Prepaid, 1), incarnation(9, NOON));
+    let mut account = credited("0.000000003");
+    account.header.mode.overspend = Overspend::Strict;
+    let granted = Ceiling { most: nano(1), is_retired: false, ..Ceiling::RETIRED };
+    account.ceilings.insert(gateway, granted);
+    let before = registers(&[(meter, gateway, "0.5")]);
+    let debit = |amount| fee(&account, &before, &rates, &booking("f"), nano(amount));
+    assert!(matches!(debit(2), Err(BookingError::Reserved { .. })));
+    let change = debit(1).unwrap();
+    account.apply(&change);
+    let after = registers(&[(meter, gateway, "1.5")]);
+    assert_eq!(account.balance(&after, &rates), Ok(Money::ZERO));
 }

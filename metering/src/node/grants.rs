@@ -25,11 +25,9 @@ use super::{NodeWallet, Part};
 use crate::account::{Account, Ceiling, Change, Overspend, Owner, Stamp};
 use crate::booking::CHANGE_ROWS_MAX;
 use crate::id::Incarnation;
-use crate::meter::BillingType;
 use crate::money::Money;
 use crate::protocol::ReportedDraw;
 use crate::rating::{RateBook, RatingError};
-use crate::units::Units;
 
 use self::plan::{Plan, Row};
 
@@ -188,7 +186,8 @@ impl NodeWallet {
             change.ceilings = ended(account, terms).take(CHANGE_ROWS_MAX).collect();
             return Ok((!change.ceilings.is_empty()).then_some(change));
         }
-        let balance = self.cautious_balance(account, rates)?;
+        let balance = account.balance(&self.registers, rates)?;
+        let balance = balance.minus(account.rounding(&self.registers)?)?;
         let free = balance.plus(account.header.overdraft_limit)?;
         let free = rows.iter().try_fold(free, |free, row| free.minus(row.reserved()?))?;
         let denied = Plan::new(free, &mut rows).run()?;
@@ -240,19 +239,6 @@ impl NodeWallet {
         let seen = self.draws.owner_seen;
         account.header.owner.node.is_none()
             || seen.is_some_and(|(_, since)| now.saturating_sub(since) >= after)
-    }
-
-    /// The balance with every charge rounded up: a charge is rounded once, so one more call can
-    /// cost a nano more than itself where the units before it were not whole.
-    fn cautious_balance(&self, account: &Account, rates: &RateBook) -> Result<Money, RatingError> {
-        let balance = account.balance(&self.registers, rates)?;
-        let units = account.units(&self.registers, |_| false)?;
-        let broken = units.iter().filter(|(meter, units)| {
-            let is_whole = units.nanos().is_multiple_of(Units::ONE.nanos());
-            meter.billing == BillingType::Prepaid && account.header.counts_meter(meter) && !is_whole
-        });
-        let nanos = i128::try_from(broken.count()).unwrap_or(i128::MAX);
-        Ok(balance.minus(Money::from_nanos(nanos)?)?)
     }
 
     fn rows(&self, account: &Account, terms: Terms<'_>) -> Result<Vec<Row>, RatingError> {
