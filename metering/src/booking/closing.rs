@@ -129,7 +129,8 @@ pub(super) fn move_charges(
 }
 
 /// Raises the horizon: what was born before it no longer counts by its registers, and meters
-/// whose period lies behind it no longer count by their units.
+/// whose period lies behind it no longer count by their units. At most [`CHANGE_ROWS_MAX`] grants
+/// behind it go with it.
 ///
 /// # Errors
 /// [`BookingError::HorizonNotAhead`]; [`BookingError::Unfolded`] and [`BookingError::Unclosed`]
@@ -145,9 +146,15 @@ pub fn raise_horizon(
     }
     let mut change = account.change();
     change.header.horizon = horizon;
-    // Nothing of them counts any more, so nothing is reserved for them; the fence has cut them long ago.
-    let behind = account.ceilings.keys().filter(|each| !change.header.counts_incarnation(**each));
-    change.ceilings = behind.map(|incarnation| (*incarnation, None)).collect();
+    // Nothing of them counts any more, so nothing is reserved for them; the fence has cut them long
+    // ago. Where there is no room for all, those without a reserve stay until the next horizon.
+    let is_behind = |each: &Incarnation| !change.header.counts_incarnation(*each);
+    let of = |is_retired| {
+        let some = account.ceilings.iter().filter(move |(_, row)| row.is_retired == is_retired);
+        some.map(|(incarnation, _)| *incarnation).filter(is_behind)
+    };
+    let behind = of(false).chain(of(true)).take(CHANGE_ROWS_MAX);
+    change.ceilings = behind.map(|incarnation| (incarnation, None)).collect();
     for ((meter, incarnation), register) in registers {
         let units = account.unfolded(meter, *incarnation, *register);
         if !change.header.counts_incarnation(*incarnation) && !units.is_zero() {

@@ -325,6 +325,30 @@ fn the_horizon_waits_for_what_is_unfolded_or_unclosed() {
     assert_eq!(raise(&account, &now, past), Err(stays));
 }
 
+#[test]
+fn the_horizon_takes_grants_with_it_as_far_as_a_batch_has_room() {
+    let mut account = credited("100");
+    let counts =
+        [(30_u128, Ceiling { is_retired: false, ..Ceiling::RETIRED }), (50, Ceiling::RETIRED)];
+    for (first, (count, ceiling)) in counts.into_iter().enumerate() {
+        let ids = (0..count).map(|each| incarnation(1_000 * first as u128 + each, NOON));
+        account.ceilings.extend(ids.map(|incarnation| (incarnation, ceiling)));
+    }
+    let late = incarnation(9_999, NOON.plus(Duration::from_secs(1)));
+    account.ceilings.insert(late, Ceiling::RETIRED);
+    let none = Registers::new();
+    let mut left = Vec::new();
+    for ms in 1..=4 {
+        let horizon = NOON.plus(Duration::from_millis(ms));
+        let change = raise_horizon(&account, &none, &rates(), horizon).unwrap();
+        assert!(change.ceilings.len() <= CHANGE_ROWS_MAX, "{}", change.ceilings.len());
+        account.apply(&change);
+        assert!(account.ceilings.values().all(|ceiling| ceiling.is_retired), "grants go first");
+        left.push(account.ceilings.len());
+    }
+    assert_eq!(left, [49, 17, 1, 1], "and what was born after it stays");
+}
+
 fn suspended(meter: Meter, total: &str, counted: &str) -> Suspended {
     let key =
         SuspenseKey { meter, incarnation: incarnation(8, NOON), reason: SuspenseReason::Fence };
