@@ -29,9 +29,9 @@ const PAGE: usize = 200;
 /// A pause between pages, so that calls come first.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An incarnation is folded so long after the fence: reports that were taken just before it have
-/// been written by then.
-pub(crate) const FOLD_DELAY: Duration = Duration::from_secs(3_600);
+/// An incarnation of this age is folded, and retired where it has not ended: reports that were
+/// taken just before the fence have been written by then, and no other is.
+pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(FENCE.as_secs() + 3_600);
 
 /// Who books checkpoints.
 const BY: &str = "housekeeping";
@@ -91,7 +91,7 @@ async fn tend(
     let Some(read) = node.ledger.read(wallet).await? else { return Ok(()) };
     let now = node.now();
     let is_dead = |incarnation: Incarnation| {
-        ended.contains(&incarnation.id) || now.since(incarnation.born) > FENCE + FOLD_DELAY
+        ended.contains(&incarnation.id) || now.since(incarnation.born) > DEAD_AFTER
     };
     let version = read.account.header.version;
     if policies::follow(node, &read, seen).await? {

@@ -2,20 +2,15 @@
 //! gone on with, and a grant that nobody can spend any more comes back.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use tollgate_ledger_store::book::{Book, BookError};
 use tollgate_ledger_store::catalogue::overspend::SeenPolicies;
 use tollgate_ledger_store::{CatalogueError, WalletRead};
-use tollgate_metering::node::FENCE;
 use tollgate_metering::{Incarnation, UnixMillis};
 use uuid::Uuid;
 
-use super::FOLD_DELAY;
+use super::DEAD_AFTER;
 use crate::node::Node;
-
-/// An incarnation of this age reports nothing that would be taken, and what was taken is read.
-const RETIRED_AFTER: Duration = Duration::from_secs(FENCE.as_secs() + FOLD_DELAY.as_secs());
 
 /// Brings the account in line with the policies; true where that began a change of the mode.
 pub(super) async fn follow(
@@ -40,7 +35,7 @@ pub(super) async fn retire_fenced(
 ) -> Result<bool, BookError> {
     let grants = read.account.ceilings.iter();
     let is_fenced = |incarnation: &Incarnation| {
-        now.since(incarnation.born) > RETIRED_AFTER && !ended.contains(&incarnation.id)
+        now.since(incarnation.born) > DEAD_AFTER && !ended.contains(&incarnation.id)
     };
     let fenced = grants.filter(|(incarnation, grant)| !grant.is_retired && is_fenced(incarnation));
     let mut has_retired = false;

@@ -11,12 +11,11 @@ use std::time::Duration;
 use tollgate_ledger_store::LedgerError;
 use tollgate_ledger_store::ledger::{Commit, Registration};
 use tollgate_metering::account::Overspend;
-use tollgate_metering::node::FENCE;
 use tollgate_metering::node::grants::Terms;
 use tollgate_metering::{Change, Incarnation, WalletId};
 
 use super::{Done, RETRY_AFTER, Shard, Told};
-use crate::housekeeping::FOLD_DELAY;
+use crate::housekeeping::DEAD_AFTER;
 use crate::refusal::chain;
 
 /// How often gateways are asked to acknowledge a mode.
@@ -216,7 +215,7 @@ impl Shard {
         }
         // Retired by a person, or fenced: its reports count no more than its cut.
         let is_gone = |each: &Registration| {
-            each.retired_at.is_some() || wall.since(each.incarnation.born) > FENCE + FOLD_DELAY
+            each.retired_at.is_some() || wall.since(each.incarnation.born) > DEAD_AFTER
         };
         let (gone, alive): (Vec<_>, Vec<_>) = registrations
             .into_iter()
