@@ -68,17 +68,7 @@ impl Metrics {
             "How far this node's clock is ahead of the ledger's.",
         )?;
         registry.register(Box::new(clock_offset_seconds.clone()))?;
-        let by_currency = |name, help| -> Result<GaugeVec, prometheus::Error> {
-            let gauges = GaugeVec::new(Opts::new(name, help), &["currency"])?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok(gauges)
-        };
-        let overspend = HistogramOpts::new(
-            "tollgate_overspend",
-            "Deepest point below its floor of each wallet that came back to it, in its currency.",
-        );
-        let overspend = HistogramVec::new(overspend.buckets(OVERSPENDS.to_vec()), &["currency"])?;
-        registry.register(Box::new(overspend.clone()))?;
+        let by_currency = |name, help| by_currency(registry, name, help);
         Ok(Metrics {
             streams: gauge("tollgate_sync_streams", "Open streams of gateways.")?,
             reports: counters("tollgate_sync_reports_total", "Reports by outcome.", "outcome")?,
@@ -109,7 +99,7 @@ impl Metrics {
                 "tollgate_max_exposure_largest",
                 "The most that calls may take one wallet in this node's memory below its floor.",
             )?,
-            overspend,
+            overspend: overspend(registry)?,
             housekeeping: counters(
                 "tollgate_sync_housekeeping_total",
                 "Wallets that housekeeping changed, by what it did.",
@@ -122,4 +112,20 @@ impl Metrics {
             )?,
         })
     }
+}
+
+fn by_currency(registry: &Registry, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+    let gauges = GaugeVec::new(Opts::new(name, help), &["currency"])?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
+}
+
+fn overspend(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(
+        "tollgate_overspend",
+        "Deepest point below its floor of each wallet that came back to it, in its currency.",
+    );
+    let overspend = HistogramVec::new(options.buckets(OVERSPENDS.to_vec()), &["currency"])?;
+    registry.register(Box::new(overspend.clone()))?;
+    Ok(overspend)
 }
