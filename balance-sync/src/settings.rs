@@ -86,6 +86,8 @@ pub struct Settings {
 /// What bounds on overspend are computed from, beside what is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExposureTerms {
+    /// How long gateways wait at least before they report, however poor a wallet is.
+    pub sync_interval_min: Duration,
     /// How long gateways wait at most before they report a rich wallet, and nodes before they tell.
     pub sync_interval_max: Duration,
     /// From gateway to node, or back.
@@ -155,6 +157,7 @@ impl Default for ExposureTerms {
     /// Of machines in one region.
     fn default() -> ExposureTerms {
         ExposureTerms {
+            sync_interval_min: Duration::from_millis(20),
             sync_interval_max: Duration::from_secs(2),
             one_way: Duration::from_millis(25),
             ledger_write: Duration::from_millis(100),

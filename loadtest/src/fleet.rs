@@ -202,7 +202,7 @@ fn write_files(
         std::fs::write(folder.join(name), token)?;
     }
     for name in nodes {
-        std::fs::write(folder.join(format!("{name}.toml")), node_config(folder, &ledger))?;
+        std::fs::write(folder.join(format!("{name}.toml")), node_config(folder, &ledger, section))?;
     }
     for name in gateways {
         let text = gateway_config(folder, name, section, urls, upstream);
@@ -211,8 +211,13 @@ fn write_files(
     Ok(())
 }
 
-fn node_config(folder: &Path, ledger: &Path) -> String {
-    let mut text = format!("[ledger.sqlite]\nfolder = {ledger:?}\n");
+fn node_config(folder: &Path, ledger: &Path, gateways: &FleetSection) -> String {
+    let mut text = format!(
+        "[ledger.sqlite]\nfolder = {ledger:?}\n\
+         [exposure]\nsync_interval_min_ms = {sync}\nsync_interval_max_ms = {sync}\nstaleness_limit_ms = {staleness}\n",
+        sync = gateways.sync_interval_ms,
+        staleness = gateways.staleness_limit_ms,
+    );
     for section in ["sync", "management", "metrics"] {
         let _ = write!(text, "[{section}]\nlisten = \"127.0.0.1:0\"\n");
     }

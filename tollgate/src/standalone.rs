@@ -215,9 +215,11 @@ impl Start<'_> {
             Token { name: "admin".to_owned(), secret: self.admin, role: Role::Admin },
         ];
         let node_stopping = CancellationToken::new();
+        let mut settings = Settings::for_file(node::access(&tokens));
+        settings.exposure = self.file.put_into(settings.exposure);
         let parts = NodeParts {
             store,
-            settings: Settings::for_file(node::access(&tokens)),
+            settings,
             sync: ports.sync,
             management: Some(ports.management),
             tokens,

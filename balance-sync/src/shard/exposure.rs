@@ -12,11 +12,12 @@ use tollgate_metering::exposure::{
     self, Circumstances, Delays, Exposure, Fastest, Standing, free_tiers, spent_by,
 };
 use tollgate_metering::node::FENCE;
-use tollgate_metering::node::need::Bounds;
+use tollgate_metering::node::need::{self, Bounds};
 use tollgate_metering::{Money, Period, UnixMillis};
 
 use super::{Entry, Worth};
 use crate::node::Node;
+use crate::settings::ExposureTerms;
 
 /// What is remembered of one wallet.
 #[derive(Debug, Default)]
@@ -114,15 +115,20 @@ impl Entry {
 /// The wallet's delays: gateways report it, and nodes tell of it, by the same rule as this node.
 fn delays(entry: &Entry, node: &Node, above: Money) -> Delays {
     let settings = &node.settings.exposure;
-    let fastest = node.settings.tick;
-    let slowest = settings.sync_interval_max.max(fastest);
+    let bounds = bounds(settings, node.settings.tick, entry.machine.subscribers().count());
     Delays {
-        sync_interval: entry.burn.interval(above, Bounds { fastest, slowest }),
+        sync_interval: entry.burn.interval(above, bounds),
         one_way: settings.one_way,
         persist_interval: node.settings.persist_interval,
         ledger_write: settings.ledger_write,
         staleness_limit: settings.staleness_limit,
     }
+}
+
+/// How soon and how late gateways report a wallet that so many of them use, and nodes tell of it.
+fn bounds(terms: &ExposureTerms, tick: Duration, gateways: usize) -> Bounds {
+    let fastest = terms.sync_interval_min.max(tick).max(need::pushes_interval(gateways));
+    Bounds { fastest, slowest: terms.sync_interval_max.max(fastest) }
 }
 
 fn above_floor(worth: &Worth) -> Money {
@@ -132,4 +138,29 @@ fn above_floor(worth: &Worth) -> Money {
 /// A metric is a float; nothing reads money from it.
 pub(super) fn shown(amount: Money) -> f64 {
     amount.to_string().parse().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_sooner_than_gateways_report_and_nodes_push() {
+        let ms = Duration::from_millis;
+        // The gateways' bounds, a tick, gateways of the wallet, and what that comes to.
+        let rows = [
+            ((20, 2_000), 20, 4, (20, 2_000)),
+            ((100, 100), 20, 4, (100, 100)),
+            ((20, 2_000), 50, 4, (50, 2_000)),
+            ((20, 2_000), 20, 100, (50, 2_000)),
+            ((20, 20), 20, 100, (50, 50)),
+        ];
+        for ((min, max), tick, gateways, (fastest, slowest)) in rows {
+            let (sync_interval_min, sync_interval_max) = (ms(min), ms(max));
+            let terms =
+                ExposureTerms { sync_interval_min, sync_interval_max, ..ExposureTerms::default() };
+            let want = Bounds { fastest: ms(fastest), slowest: ms(slowest) };
+            assert_eq!(bounds(&terms, ms(tick), gateways), want, "{min} {max} {tick} {gateways}");
+        }
+    }
 }

@@ -241,7 +241,8 @@ impl SyncSettings {
     }
 
     /// How soon and how late a wallet is reported.
-    pub(crate) fn bounds(&self) -> Bounds {
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
         let (least, most) = self.intervals_ms();
         let (fastest, slowest) = (Duration::from_millis(least), Duration::from_millis(most));
         if least == most {

@@ -63,7 +63,9 @@ pub(crate) struct ExposureSection {
     pub(crate) one_way_delay_ms: Option<u64>,
     /// A write of the ledger.
     pub(crate) ledger_write_ms: Option<u64>,
-    /// How long gateways wait at most before they report a rich wallet.
+    /// How long gateways wait at least before they report a wallet, `sync_interval_ms` where they have one.
+    pub(crate) sync_interval_min_ms: Option<u64>,
+    /// How long gateways wait at most before they report a rich wallet, the same.
     pub(crate) sync_interval_max_ms: Option<u64>,
     /// `staleness_limit_ms` of the gateways.
     pub(crate) staleness_limit_ms: Option<u64>,
@@ -109,6 +111,7 @@ impl ExposureSection {
         ExposureTerms {
             one_way: time(self.one_way_delay_ms, terms.one_way),
             ledger_write: time(self.ledger_write_ms, terms.ledger_write),
+            sync_interval_min: time(self.sync_interval_min_ms, terms.sync_interval_min),
             sync_interval_max: time(self.sync_interval_max_ms, terms.sync_interval_max),
             staleness_limit: time(self.staleness_limit_ms, terms.staleness_limit),
             multiplier_max: self.max_multiplier.and_then(units).unwrap_or(terms.multiplier_max),

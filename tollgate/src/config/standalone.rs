@@ -2,9 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
+use tollgate_balance_sync::ExposureTerms;
 use tollgate_gateway::config::{Limits, Proxy};
+use tollgate_gateway::sync_client::SyncSettings;
+use tollgate_metering::Units;
+use tollgate_metering::node::need::Bounds;
 
 use super::file::{Checked, Problem};
 use super::gateway::{WalletsSection, check_proxies};
@@ -119,6 +124,20 @@ impl StandaloneFile {
         values.gateways = args.gateways.unwrap_or(values.gateways);
         values.demo &= !args.no_demo;
     }
+
+    /// What this process's own gateways are told, for the bound on overspend.
+    pub(crate) fn put_into(&self, terms: ExposureTerms) -> ExposureTerms {
+        let gateways = self.wallets.put_into(SyncSettings::new("", PathBuf::new()));
+        let multipliers = self.proxy.iter().filter_map(|proxy| proxy.max_multiplier);
+        let Bounds { fastest, slowest } = gateways.bounds();
+        ExposureTerms {
+            sync_interval_min: fastest,
+            sync_interval_max: slowest,
+            staleness_limit: Duration::from_millis(gateways.staleness_limit_ms),
+            multiplier_max: multipliers.fold(terms.multiplier_max, Units::max),
+            ..terms
+        }
+    }
 }
 
 impl Checked for StandaloneFile {
@@ -176,5 +195,26 @@ mod tests {
             ports(&StandaloneSection { gateway_listen: local(65_535), ..section }),
             [65_535]
         );
+    }
+
+    #[test]
+    fn the_bound_on_overspend_is_that_of_this_process_and_its_gateways() {
+        let terms = |text: &str| {
+            let file: StandaloneFile = toml::from_str(text).unwrap();
+            let of = file.put_into(ExposureTerms::default());
+            let ms = |time: Duration| time.as_millis();
+            let intervals = (ms(of.sync_interval_min), ms(of.sync_interval_max));
+            (intervals, ms(of.staleness_limit), of.multiplier_max.to_string())
+        };
+        assert_eq!(terms(""), ((20, 2_000), 10_000, "1".to_owned()));
+        let proxy = |max: u32| {
+            format!(
+                "[[proxy]]\nname = \"p{max}\"\nbase_path = \"/{max}\"\ntarget = \"http://x\"\n\
+                 multiplier_header = \"x-units\"\nmax_multiplier = \"{max}\"\n"
+            )
+        };
+        let fixed = "[wallets]\nsync_interval_ms = 100\nstaleness_limit_ms = 3000\n";
+        let text = format!("{fixed}{}{}", proxy(40), proxy(5));
+        assert_eq!(terms(&text), ((100, 100), 3_000, "40".to_owned()));
     }
 }
