@@ -5,7 +5,8 @@
 //! gateway ─ stream ─ session ─┼─ shard 1 ─┼─ ledger
 //!              forget ────────┘   guard ──┤   clock and generation: does this node serve?
 //!              catalogue log ─────────────┤   changes → forget, to every stream
-//!              housekeeping ──────────────┘   fold, close, horizon, purge
+//!              registry watch ────────────┤   who has ended or was retired, for strict wallets
+//!              housekeeping ──────────────┘   policies, fold, close, horizon, purge
 //! ```
 //!
 //! The node answers from memory and persists behind. What decides money is
@@ -14,9 +15,11 @@
 //! because nothing is called durable that the ledger did not acknowledge.
 //!
 //! Invariants: a wallet is touched by one shard only; every queue and map has a cap
-//! ([`settings`]); a report is durable on a stream when every shard says so; no lock is held
-//! across an await. Not here: prices and balances (`metering`), storage (`ledger-store`), credits
-//! and adjustments (`management`), which tell this node of them by [`Changes`].
+//! ([`settings`]); a report is durable on a stream when every shard says so; a ceiling is told
+//! after its commit; no lock is held across an await. Not here: prices, balances and what is
+//! granted (`metering`), storage (`ledger-store`), credits, adjustments and policies
+//! (`management`), which tell this node of them by [`Changes`] and ask it for bounds by
+//! [`Exposures`].
 
 use std::io;
 use std::sync::Arc;

@@ -5,6 +5,11 @@
 //! is touched by one task only, nothing is locked, and a ledger that does not answer holds up
 //! nothing but its own outcomes. When the ledger is away, reports are taken and snapshots told
 //! from memory; nothing is called durable; what is dirty is tried again after a moment.
+//!
+//! Bounds: `WALLETS_MAX` wallets that are subscribed; whatever else is kept by wallet (`touched`,
+//! `dirty`, `looking`, agendas) names wallets in memory, and goes with them or at the next tick.
+//! Not here: when a wallet is due (`need`), grants and changes of the policy (`grants`), the bound
+//! on overspend (`exposure`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! Admission from wallets in memory: the wallet half behind the seam.
 //!
 //! A decision walks what is in memory: key → caller → product → plan → subscription → wallet → hold. What is not there is named
-//! and fetched once for all who wait. Everything else (reports, snapshots, incarnations, files) happens in the exchange with
+//! and fetched once for all who wait: a key, a wallet, or room under a strict wallet's grant. Everything else (reports, snapshots, incarnations, files) happens in the exchange with
 //! balance-sync, beside the calls.
 //! Invariants: nothing is admitted before an incarnation is registered, nor on a wallet of which an earlier process left units
-//! that are not durable; a decision takes no lock across `.await` and writes no log line.
+//! that are not durable, nor while its overspend policy changes; a decision takes no lock across `.await` and writes no log line.
 //! Not here: how a call is carried (`proxy`), what it is answered with (`refusal`).
 
 use std::fmt;

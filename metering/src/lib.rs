@@ -5,7 +5,8 @@
 //! whatever order of events it likes.
 //!
 //! Invariants: no float touches money or units; all arithmetic is checked; a charge depends on
-//! total units alone ([`rating`]); merging registers is `max` ([`meter`]).
+//! total units alone ([`rating`]); merging registers is `max` ([`meter`]); what incarnations may
+//! draw of a strict wallet is never more than it has ([`node::grants`], [`wallet`]).
 //! Not here: storage (`ledger-store`), the wire (`proto`), HTTP (`gateway`, `management`).
 
 pub mod account;

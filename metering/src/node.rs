@@ -9,13 +9,14 @@
 //!   stream the first report that has one of them: before it everything is durable *on that
 //!   stream* ([`NodeWallet::unsettled`]);
 //! * for each subscribed stream the list of incarnations that its gateway counts itself, and what
-//!   it was told last ([`NodeWallet::news`]).
+//!   it was told last ([`NodeWallet::news`]);
+//! * on a strict wallet what incarnations drew of their grants, and what is granted ([`grants`]).
 //!
 //! Invariants: a snapshot leaves out the stream's own incarnations, folded or not, so a gateway
 //! that adds its own units counts each unit once; `answered_seq` is of a report that was persisted
 //! before the registers were read; nothing is called durable that the ledger did not acknowledge
 //! in this generation.
-//! Bounds: a register, hold and suspense row an incarnation born after the horizon; usage rows see
+//! Bounds: a register, hold, draw and suspense row an incarnation born after the horizon; usage rows see
 //! [`USAGE_MINUTES_MAX`]. Not here: which report belongs to which wallet, prices of snapshots
 //! (`balance-sync`).
 

@@ -1,4 +1,5 @@
-//! The one task that owns the bookkeeping of the exchange: takes events, reports what changed, sweeps what is idle.
+//! The one task that owns the bookkeeping of the exchange: takes events, reports what changed as it is due, acknowledges changes of
+//! overspend policies, sweeps what is idle.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -12,7 +12,8 @@
 //!
 //! Ceilings follow `min(free, max(price, min(α·rate·(T + W), free / 2N)))`: a rich wallet never
 //! feels them, the last cents move by recall.
-//! Bounds: a row for each incarnation that reported a draw. Not here: reading and committing
+//! Bounds: a row for each incarnation that reported a draw and was born after the horizon;
+//! [`CHANGE_ROWS_MAX`] rows a change. Not here: reading and committing
 //! (`balance-sync`), what a gateway does with a ceiling (`wallet`).
 
 use std::collections::BTreeMap;

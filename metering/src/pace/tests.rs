@@ -1,3 +1,5 @@
+//! Plans follow need, and a fleet that keeps to them leaves little unreported.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -373,7 +373,8 @@ pub struct NoWallet {
     pub wallet: ::prost::alloc::vec::Vec<u8>,
 }
 /// A report was not taken: a later Durable says nothing about what it carried. FENCED speaks of all
-/// reports up to `seq`, once their units are in suspense.
+/// reports up to `seq`, once their units are in suspense. RETIRED alone is of a report that was
+/// taken: Durable speaks of it as of any other.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
     #[prost(message, optional, tag = "1")]
@@ -525,6 +526,16 @@ pub mod sync_client {
     /// they were. A snapshot leaves out the units of the gateway's own incarnations, by the numbered
     /// list that the gateway sent last; the gateway adds its own, which it knows exactly. A snapshot
     /// with an older list is ignored. `answered_seq` tells its age: it is as old as that report.
+    ///
+    /// Strict wallets. An incarnation draws under a Ceiling, which the ledger has before a Snapshot
+    /// tells it; it takes only one with a later Stamp, and echoes that in its next Draw, as limit and
+    /// as stamp: a recall counts from then on. A Draw carries totals as a register does; `wanted` asks
+    /// for more, `denied` says that there is no more, and nobody waits. While a wallet changes its
+    /// policy nobody admits anything on it. A node asks each gateway by ModeQuestion, also one that
+    /// does not use the wallet, and again until it is answered: by a Draw of that mode of each own
+    /// incarnation, once no call of an older mode is open and everything that was counted is durable.
+    /// Whom an operator retired is told so once a stream (Refused, RETIRED): what it counts from then
+    /// on waits for a person.
     ///
     /// Money is in the wallet's currency; units are nano-units; times are milliseconds since 1970,
     /// `seq` is microseconds since 1970.
@@ -716,6 +727,16 @@ pub mod sync_server {
     /// they were. A snapshot leaves out the units of the gateway's own incarnations, by the numbered
     /// list that the gateway sent last; the gateway adds its own, which it knows exactly. A snapshot
     /// with an older list is ignored. `answered_seq` tells its age: it is as old as that report.
+    ///
+    /// Strict wallets. An incarnation draws under a Ceiling, which the ledger has before a Snapshot
+    /// tells it; it takes only one with a later Stamp, and echoes that in its next Draw, as limit and
+    /// as stamp: a recall counts from then on. A Draw carries totals as a register does; `wanted` asks
+    /// for more, `denied` says that there is no more, and nobody waits. While a wallet changes its
+    /// policy nobody admits anything on it. A node asks each gateway by ModeQuestion, also one that
+    /// does not use the wallet, and again until it is answered: by a Draw of that mode of each own
+    /// incarnation, once no call of an older mode is open and everything that was counted is durable.
+    /// Whom an operator retired is told so once a stream (Refused, RETIRED): what it counts from then
+    /// on waits for a person.
     ///
     /// Money is in the wallet's currency; units are nano-units; times are milliseconds since 1970,
     /// `seq` is microseconds since 1970.
