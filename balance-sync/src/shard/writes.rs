@@ -111,6 +111,10 @@ impl Shard {
             let acknowledged = writes.acknowledged(these, is_held_written, is_suspense_written);
             let Some(entry) = self.wallets.get_mut(&wallet) else { continue };
             entry.machine.end_write(&acknowledged, is_whole);
+            // A hold that was heard while an older one was written may have looked like none before.
+            if entry.machine.is_dirty() && self.dirty.insert(wallet) {
+                self.persists.sooner(wallet, now);
+            }
             let streams = &self.streams;
             let latest = |stream| streams.get(&stream).map(|open| open.mark).unwrap_or_default();
             if is_whole && entry.machine.has_unanswered(latest) {
