@@ -216,11 +216,16 @@ impl Hub {
             let (left, joined) =
                 (std::mem::take(&mut node.unsubscribe), std::mem::take(&mut node.subscribe));
             for wallets in left.chunks(SUBSCRIBE_MAX) {
+                wallets.iter().for_each(|wallet| {
+                    node.untold.remove(wallet);
+                });
                 node.send(ToNode::Unsubscribe(v1::Unsubscribe { wallets: bytes(wallets) }));
             }
             for wallets in joined.chunks(SUBSCRIBE_MAX) {
                 let message = ToNode::Subscribe(v1::Subscribe { wallets: bytes(wallets) });
-                if !node.send(message) {
+                if node.send(message) {
+                    node.untold.extend(wallets);
+                } else {
                     // Said again by the answer to the next Fresh, or by the next call.
                     node.doubtful.extend(wallets);
                 }

@@ -53,6 +53,8 @@ pub(super) struct Node {
     reported_at: Option<Duration>,
     /// Wallets whose newest snapshot on the stream was not taken whole.
     pub(super) doubtful: HashSet<WalletId>,
+    /// Wallets that were subscribed and not told yet: what is confirmed meanwhile is what an earlier subscription was told.
+    pub(super) untold: HashSet<WalletId>,
     /// When they were last asked for again.
     asked_again_at: Duration,
     /// Wallets to subscribe and unsubscribe with the next message.
@@ -129,6 +131,7 @@ impl Node {
             sent: VecDeque::new(),
             reported_at: None,
             doubtful: HashSet::new(),
+            untold: HashSet::new(),
             asked_again_at: Duration::ZERO,
             subscribe: Vec::new(),
             unsubscribe: Vec::new(),
@@ -156,6 +159,7 @@ impl Node {
         self.sent.clear();
         self.reported_at = None;
         self.doubtful.clear();
+        self.untold.clear();
         self.subscribe.clear();
         self.unsubscribe.clear();
         std::mem::take(&mut self.pending)

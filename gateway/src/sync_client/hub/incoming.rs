@@ -80,7 +80,12 @@ impl Hub {
             return Ok(());
         }
         let wallet = snapshot.wallet;
+        self.nodes[node].untold.remove(&wallet);
         let Some(entry) = self.parts.wallets.get(wallet) else { return Ok(()) };
+        if entry.node() != Some(node) {
+            // Its new node tells all there is, and repeats nothing that an old one says in between.
+            return Ok(());
+        }
         let as_of = self.nodes[node].sent_at(snapshot.answered_seq);
         if !self.has_recovered(wallet, as_of) {
             self.nodes[node].doubtful.insert(wallet);
@@ -106,10 +111,14 @@ impl Hub {
     fn fresh(&mut self, node: usize, fresh: &v1::Fresh) -> Result<(), WireError> {
         let Some(as_of) = self.nodes[node].sent_at(fresh.answered_seq) else { return Ok(()) };
         for wallet in tollgate_proto::wallets("wallets", &fresh.wallets)? {
+            if self.nodes[node].untold.contains(&wallet) {
+                continue;
+            }
             if self.nodes[node].doubtful.remove(&wallet) {
                 // What it confirms was not taken: ask for a snapshot again.
                 self.nodes[node].subscribe.push(wallet);
             } else if let Some(entry) = self.parts.wallets.get(wallet)
+                && entry.node() == Some(node)
                 && entry.fresh(as_of)
             {
                 self.parts.wallet_waits.wake(&wallet);
@@ -121,6 +130,7 @@ impl Hub {
     fn no_wallet(&mut self, node: usize, none: &v1::NoWallet) -> Result<(), WireError> {
         let wallet = tollgate_proto::wallet("wallet", &none.wallet)?;
         self.nodes[node].doubtful.remove(&wallet);
+        self.nodes[node].untold.remove(&wallet);
         if let Some(entry) = self.parts.wallets.get(wallet) {
             entry.set_absent();
         }
