@@ -67,6 +67,12 @@ impl Account {
         self.beyond.max(-self.lowest).positive()
     }
 
+    /// How far the wallet is below zero, by so many answered calls or by the ledger, whichever is deeper; negative: above.
+    #[must_use]
+    pub fn depth(&self, answered: u64, balance: Nanos) -> Nanos {
+        (self.price.times(answered) - self.credited).max(-balance)
+    }
+
     /// What the ledger charged, by its balance.
     #[must_use]
     pub fn charged(&self, balance: Nanos) -> Nanos {
@@ -124,6 +130,8 @@ mod tests {
         account.note_payment(107, money("1"));
         account.note_answered(150);
         assert_eq!(account.overspent(), money("0.07"));
+        assert_eq!(account.depth(203, money("-0.01")), money("0.03"));
+        assert_eq!(account.depth(150, money("0.52")), money("-0.50"));
         account.note_ledger(money("-0.09"));
         account.note_ledger(money("0.50"));
         assert_eq!(account.overspent(), money("0.09"));

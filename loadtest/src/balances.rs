@@ -19,6 +19,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Seen {
     /// What the ledger and the newest reports say.
     pub ledger: Nanos,
+    /// Of it, what gateways may spend, or may have spent, under grants.
+    pub reserved: Nanos,
+    /// Calls take the wallet at most so far below its floor, as the node has it.
+    pub bound: Nanos,
+    /// Whether that is promised; else it was measured.
+    pub is_bound_promised: bool,
     /// What each connected gateway that uses the wallet believes, by name.
     pub gateways: Vec<View>,
 }
@@ -109,6 +115,12 @@ impl Seen {
             })
             .collect();
         gateways.sort_by(|a, b| a.gateway.cmp(&b.gateway));
-        Self { ledger: Nanos::of_wire(wallet.balance.as_ref()), gateways }
+        Self {
+            ledger: Nanos::of_wire(wallet.balance.as_ref()),
+            reserved: Nanos::of_wire(wallet.reserved.as_ref()),
+            bound: Nanos::of_wire(wallet.max_exposure.as_ref()),
+            is_bound_promised: wallet.is_max_exposure_promised,
+            gateways,
+        }
     }
 }

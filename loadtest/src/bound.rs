@@ -1,4 +1,4 @@
-//! How far below zero gateways may take an optimistic wallet: the bound that a run is held against.
+//! How far below zero gateways may take an optimistic wallet by the formula: beside what the service tells (`told`), or in its place.
 //!
 //! `min((N − 1) · q · s · W, (N − 1) · B)`: each of the others (N − 1) admits at most q calls a second of at most s each before
 //! it hears of the rest, which takes W, and none admits more than the balance B that it believes in. Nobody caps q here, so

@@ -7,7 +7,7 @@
 //!  steps ─▶ kill, cut, restart, pay in      what happened when   ─▶ events
 //!  watcher ─▶ nodes (gRPC)                  balances as believed ─▶ samples
 //!               │
-//!  accounting, bound ─▶ report: one HTML page, one JSON file, one SVG
+//!  accounting, told, bound ─▶ report: one HTML page, one JSON file, one SVG
 //! ```
 //!
 //! Why: what a gateway with stale copies costs is otherwise only described. Here anybody sees it on their own machine within a
@@ -39,5 +39,6 @@ pub mod site;
 pub mod steps;
 pub mod tally;
 pub mod throughput;
+pub mod told;
 pub mod upstream;
 pub mod watcher;

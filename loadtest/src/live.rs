@@ -97,7 +97,11 @@ impl Moment<'_> {
             amount.map_or_else(|| "away".to_owned(), |amount| amount.to_string())
         };
         if let Some(sample) = self.sample {
-            lines.push(format!("  ledger   {:>12} {}", sample.ledger, self.currency));
+            let mut ledger = format!("  ledger   {:>12} {}", sample.ledger, self.currency);
+            if sample.reserved > Nanos::ZERO {
+                let _ = write!(ledger, ", reserved {}", sample.reserved);
+            }
+            lines.push(ledger);
             let mut views = String::from("  believed");
             for (name, amount) in self.gateways.iter().zip(&sample.gateways) {
                 let _ = write!(views, "  {name} {}", balance(*amount));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::accounting::{Account, Verdict};
-use crate::bound::{Measured, Source, dry_moments, most_calls};
+use crate::bound::{Measured, dry_moments, most_calls};
 use crate::clock::{Clock, unix_ms};
 use crate::drive::{Pace, drive};
 use crate::live::{Live, Moment};
@@ -21,6 +21,7 @@ use crate::scenario::{Overspend, Scenario};
 use crate::site::{Site, SiteError};
 use crate::steps::{Event, Kind, Stage, StepError};
 use crate::tally::{Counts, Tally};
+use crate::told::{Held, History};
 use crate::watcher::{LOOK_INTERVAL, Sample, Watcher};
 
 /// How long everybody may take to agree once the load is over.
@@ -104,6 +105,7 @@ struct Stand<'a> {
     tally: Arc<Tally>,
     events: Arc<Mutex<Vec<Event>>>,
     samples: Arc<Mutex<Vec<Sample>>>,
+    told: Arc<Mutex<Vec<History>>>,
 }
 
 /// What everybody says in the end.
@@ -125,6 +127,7 @@ impl<'a> Stand<'a> {
     ) -> Self {
         let wallets = &scenario.wallets;
         let account = Account::new(wallets.price, wallets.credit);
+        let told = vec![History::default(); developers.len()];
         Self {
             scenario,
             overspend,
@@ -136,6 +139,7 @@ impl<'a> Stand<'a> {
             developers,
             events: Arc::default(),
             samples: Arc::default(),
+            told: Arc::new(Mutex::new(told)),
         }
     }
 
@@ -187,6 +191,8 @@ impl<'a> Stand<'a> {
             developers: Arc::clone(&self.developers),
             gateways: self.gateways.clone(),
             accounts: Arc::clone(&self.accounts),
+            tally: Arc::clone(&self.tally),
+            told: Arc::clone(&self.told),
         }
     }
 
@@ -219,7 +225,7 @@ impl<'a> Stand<'a> {
         let mut looks = 0;
         let mut last = Quiet { verdict: Verdict::Lost, is_agreed: false, charged: Nanos::ZERO };
         while clock.now() < until {
-            if let Some(seen) = self.look(watcher).await {
+            if let Some(seen) = self.look(watcher, clock).await {
                 let is_same = seen.charged == last.charged;
                 let is_good = seen.verdict == Verdict::Kept && seen.is_agreed;
                 looks = if is_good && is_same { looks + 1 } else { 0 };
@@ -233,8 +239,8 @@ impl<'a> Stand<'a> {
         last
     }
 
-    async fn look(&self, watcher: &Watcher) -> Option<Quiet> {
-        let nodes = watcher.ask_all().await.ok()?;
+    async fn look(&self, watcher: &Watcher, clock: Clock) -> Option<Quiet> {
+        let nodes = watcher.ask_all(clock).await.ok()?;
         let accounts = self.accounts.lock();
         let mut quiet = Quiet { verdict: Verdict::Kept, is_agreed: true, charged: Nanos::ZERO };
         for (developer, account) in accounts.iter().enumerate() {
@@ -265,6 +271,7 @@ impl<'a> Stand<'a> {
         let balances = samples.iter().map(|sample| Balances {
             at_ms: millis(sample.at),
             ledger: sample.ledger,
+            reserved: sample.reserved,
             gateways: sample.gateways.clone(),
         });
         let nodes = self.site.nodes.len();
@@ -293,8 +300,11 @@ impl<'a> Stand<'a> {
         let overspent: Nanos = accounts.iter().map(Account::overspent).sum();
         let credited = accounts.iter().map(Account::credited).sum();
         let worth = self.scenario.wallets.price.times(counts.answered);
-        let (bound, bound_source, age) = self.bound(samples, events, credited);
-        let is_kept = quiet.verdict == Verdict::Kept && quiet.is_agreed && overspent <= bound;
+        let (by_formula, age) = self.by_formula(samples, events, credited);
+        let price = self.scenario.wallets.price;
+        let held = Held::against(self.overspend, &self.told.lock(), price, overspent, by_formula);
+        let is_kept =
+            quiet.verdict == Verdict::Kept && quiet.is_agreed && held.is_within && held.is_promised;
         Summary {
             due: counts.all(),
             admitted: counts.answered,
@@ -308,8 +318,15 @@ impl<'a> Stand<'a> {
             charged: quiet.charged,
             difference: quiet.charged - worth,
             overspent,
-            bound,
-            bound_source,
+            bound: held.bound,
+            bound_source: held.source,
+            bound_before: held.before,
+            bound_by_formula: by_formula,
+            bound_told: held.told,
+            is_beyond_told: held.is_beyond_told,
+            is_within: held.is_within,
+            is_promised: held.is_promised,
+            reserved_most: samples.iter().map(|it| it.reserved).max().unwrap_or_default(),
             knowledge_age_ms: millis(age),
             verdict: quiet.verdict,
             is_agreed: quiet.is_agreed,
@@ -317,14 +334,15 @@ impl<'a> Stand<'a> {
         }
     }
 
-    fn bound(
+    /// The bound by the formula, and W in it.
+    fn by_formula(
         &self,
         samples: &[Sample],
         events: &[Event],
         credited: Nanos,
-    ) -> (Nanos, Source, Duration) {
+    ) -> (Nanos, Duration) {
         match self.overspend {
-            Overspend::Strict => return (Nanos::ZERO, Source::Service, Duration::ZERO),
+            Overspend::Strict => return (Nanos::ZERO, Duration::ZERO),
             Overspend::Optimistic => {}
         }
         let slots = self.tally.slots();
@@ -353,7 +371,7 @@ impl<'a> Stand<'a> {
             knowledge_age: age,
             calls: most_calls(&slots, age),
         };
-        (measured.bound(), Source::Formula, age)
+        (measured.bound(), age)
     }
 }
 

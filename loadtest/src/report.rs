@@ -93,6 +93,20 @@ pub struct Summary {
     pub bound: Nanos,
     /// Where the bound comes from.
     pub bound_source: Source,
+    /// The bound that the service told before any wallet was below zero, if it had measured by then.
+    pub bound_before: Option<Nanos>,
+    /// The bound by the formula, from what was measured at the callers.
+    pub bound_by_formula: Nanos,
+    /// The bound that the service told until wallets were at their deepest, if it had measured by then.
+    pub bound_told: Option<Nanos>,
+    /// Whether a wallet went beyond what the service had told of it, measured and not promised: then the formula decides.
+    pub is_beyond_told: bool,
+    /// Whether all of it is within the bound.
+    pub is_within: bool,
+    /// Whether the service promised a bound of zero for strict wallets all the time.
+    pub is_promised: bool,
+    /// The most that was reserved under grants.
+    pub reserved_most: Nanos,
     /// W of the bound by the formula, in milliseconds.
     pub knowledge_age_ms: u64,
     /// How money and calls compare.
@@ -125,6 +139,8 @@ pub struct Balances {
     pub at_ms: u64,
     /// What the ledger has.
     pub ledger: Nanos,
+    /// Of it, what is reserved under grants.
+    pub reserved: Nanos,
     /// What each gateway believes; none where it is away.
     pub gateways: Vec<Option<Nanos>>,
 }
@@ -197,7 +213,7 @@ impl Run {
         let (it, currency) = (&self.summary, &self.currency);
         format!(
             "{}: admitted {} calls worth {} {currency}, charged {} {currency}, overspent {} \
-             {currency} (bound {} {currency}), difference between calls answered and money charged \
+             {currency} (bound {} {currency}{}), difference between calls answered and money charged \
              {} {currency}{}: {}",
             self.overspend.as_str(),
             it.admitted,
@@ -205,6 +221,7 @@ impl Run {
             it.charged,
             it.overspent,
             it.bound,
+            self.beside_bound(),
             it.difference,
             if it.in_flight == 0 {
                 String::new()
@@ -215,6 +232,21 @@ impl Run {
         )
     }
 
+    /// What must be said beside the bound: that it was less before anything was overspent, or that the service told less.
+    #[must_use]
+    pub fn beside_bound(&self) -> String {
+        let (it, currency) = (&self.summary, &self.currency);
+        match (it.bound_told, it.bound_before) {
+            (Some(told), _) if it.is_beyond_told => {
+                format!(" by formula; BEYOND what the service measured, {told} {currency} in all")
+            }
+            (Some(told), Some(before)) if before < told => {
+                format!("; {before} {currency} before it was below zero")
+            }
+            (Some(_) | None, _) => String::new(),
+        }
+    }
+
     /// The verdict in words.
     #[must_use]
     pub fn verdict(&self) -> &'static str {
@@ -223,7 +255,8 @@ impl Run {
             Verdict::Lost => "BROKEN, answered calls were not charged",
             Verdict::Overcharged => "BROKEN, calls were charged that nobody made",
             Verdict::Torn => "BROKEN, a part of a call was charged",
-            Verdict::Kept if it.overspent > it.bound => "BROKEN, overspent beyond the bound",
+            Verdict::Kept if !it.is_within => "BROKEN, overspent beyond the bound",
+            Verdict::Kept if !it.is_promised => "BROKEN, a strict wallet's bound is not promised",
             Verdict::Kept if !it.is_agreed => "BROKEN, gateways and ledger do not agree",
             Verdict::Kept => "kept",
         }

@@ -14,6 +14,8 @@ use crate::clock::Clock;
 use crate::fleet::Place;
 use crate::nanos::Nanos;
 use crate::portal::Developer;
+use crate::tally::Tally;
+use crate::told::{History, Told};
 
 /// Between two looks.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,6 +30,8 @@ pub struct Sample {
     pub at: Duration,
     /// What the ledger has.
     pub ledger: Nanos,
+    /// Of it, what gateways may spend, or may have spent, under grants.
+    pub reserved: Nanos,
     /// What each gateway believes, in the order of their names in the run; none where it uses not every wallet or is away.
     pub gateways: Vec<Option<Nanos>>,
     /// The greatest age of what a gateway knows.
@@ -51,6 +55,10 @@ pub struct Watcher {
     pub gateways: Vec<String>,
     /// The wallets' accounts, which hear of every balance.
     pub accounts: Arc<Mutex<Vec<Account>>>,
+    /// Counts of the callers' side.
+    pub tally: Arc<Tally>,
+    /// What was told of each wallet's bound.
+    pub told: Arc<Mutex<Vec<History>>>,
 }
 
 // === impl Watcher ===
@@ -70,7 +78,7 @@ impl Watcher {
                     let at = clock.now();
                     due = (due + LOOK_INTERVAL).max(at);
                     let nodes = &nodes;
-                    looks.push(async move { (at, self.look(nodes).await) });
+                    looks.push(async move { (at, self.look(nodes, clock).await) });
                 }
                 Some((at, seen)) = looks.next() => {
                     if let Some(seen) = seen {
@@ -85,18 +93,22 @@ impl Watcher {
     ///
     /// # Errors
     /// The first that does not answer.
-    pub async fn ask_all(&self) -> Result<Vec<Vec<Seen>>, AskError> {
+    pub async fn ask_all(&self, clock: Clock) -> Result<Vec<Vec<Seen>>, AskError> {
         let mut all = Vec::with_capacity(self.nodes.len());
         for place in &self.nodes {
             let url = place.borrow().url.clone();
             let node = Node::connect(&url, &self.token).await?;
-            all.push(self.ask(&node).await?);
+            all.push(self.ask(&node, clock).await?);
         }
         Ok(all)
     }
 
     /// Asks the first node that answers.
-    async fn look(&self, nodes: &Mutex<Vec<Option<(String, Node)>>>) -> Option<Vec<Seen>> {
+    async fn look(
+        &self,
+        nodes: &Mutex<Vec<Option<(String, Node)>>>,
+        clock: Clock,
+    ) -> Option<Vec<Seen>> {
         for (index, place) in self.nodes.iter().enumerate() {
             let url = place.borrow().url.clone();
             if url.is_empty() {
@@ -111,7 +123,7 @@ impl Watcher {
                     node
                 }
             };
-            match self.ask(&node).await {
+            match self.ask(&node, clock).await {
                 Ok(seen) => return Some(seen),
                 Err(_) => nodes.lock()[index] = None,
             }
@@ -119,14 +131,22 @@ impl Watcher {
         None
     }
 
-    async fn ask(&self, node: &Node) -> Result<Vec<Seen>, AskError> {
+    async fn ask(&self, node: &Node, clock: Clock) -> Result<Vec<Seen>, AskError> {
         let asking = self.developers.iter().map(|developer| {
             let mut node = node.clone();
             async move { node.ask(&self.organization, &developer.email, &self.currency).await }
         });
         let seen = futures_util::future::try_join_all(asking).await?;
-        for (account, seen) in self.accounts.lock().iter_mut().zip(&seen) {
+        let (at, mut accounts, mut told) = (clock.now(), self.accounts.lock(), self.told.lock());
+        let wallets = accounts.iter_mut().zip(told.iter_mut()).zip(&seen);
+        for (developer, ((account, history), seen)) in wallets.enumerate() {
             account.note_ledger(seen.ledger);
+            history.note(Told {
+                at,
+                depth: account.depth(self.tally.answered(developer), seen.ledger),
+                bound: seen.bound,
+                is_promised: seen.is_bound_promised,
+            });
         }
         Ok(seen)
     }
@@ -142,6 +162,7 @@ impl Watcher {
         Sample {
             at,
             ledger: seen.iter().map(|seen| seen.ledger).sum(),
+            reserved: seen.iter().map(|seen| seen.reserved).sum(),
             gateways: self.gateways.iter().map(view).collect(),
             staleness: ages.max().unwrap_or_default(),
         }

@@ -141,6 +141,9 @@ fn legend(canvas: &mut Canvas, run: &Run) {
         run.gateways.iter().map(|name| format!("{name} believes")).collect();
     entries
         .extend(classes.iter().zip(&believed).map(|(class, name)| (class.as_str(), name.as_str())));
+    if run.summary.reserved_most > Nanos::ZERO {
+        entries.push(("reserved", "reserved"));
+    }
     canvas.legend(&entries);
 }
 
@@ -154,6 +157,10 @@ fn balances(canvas: &mut Canvas, run: &Run) {
     let high = all.clone().max().unwrap_or_default().max(run.price);
     let low = all.min().unwrap_or_default().min(-run.summary.overspent);
     let panel = canvas.panel(210.0, (position(low) * 1.1, position(high) * 1.04), &run.currency);
+    if run.summary.reserved_most > Nanos::ZERO {
+        let points = run.balances.iter().map(|it| (seconds(it.at_ms), position(it.reserved)));
+        canvas.area(&panel, &points.collect::<Vec<_>>(), "reserved");
+    }
     believed(canvas, &panel, &run.balances, run.gateways.len());
 }
 

@@ -16,6 +16,7 @@ for (const section of document.querySelectorAll("section.run")) {
     if (!inside) return "";
     const near = run.balances.reduce((a, b) => Math.abs(b.at_ms - at) < Math.abs(a.at_ms - at) ? b : a);
     const lines = [`${(near.at_ms / 1000).toFixed(1)} s`, `ledger  ${near.ledger} ${run.currency}`];
+    if (Number(run.summary.reserved_most) > 0) lines.push(`reserved  ${near.reserved}`);
     run.gateways.forEach((name, i) => lines.push(`${name}  ${near.gateways[i] ?? "away"}`));
     tip.textContent = lines.join("\n");
     const left = clientX - figure.getBoundingClientRect().left + figure.scrollLeft;

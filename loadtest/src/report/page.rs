@@ -97,7 +97,7 @@ fn sentence(report: &Report) -> String {
         let overspent = if it.overspent == Nanos::ZERO {
             format!("{kind} wallets never went below zero")
         } else {
-            let within = if it.overspent <= it.bound { "within" } else { "BEYOND" };
+            let within = if it.is_within { "within" } else { "BEYOND" };
             format!(
                 "{kind} wallets went {} {currency} below zero, {within} their bound of {} {currency}",
                 it.overspent, it.bound
@@ -137,8 +137,10 @@ fn section(run: &Run, index: usize) -> String {
     let names = ["admitted", "charged", "overspent", "bound", "difference", "refused"].map(path);
     let currency = run.currency.as_str();
     let source = match it.bound_source {
-        Source::Service => "its bound, by the service".to_owned(),
-        Source::Formula => format!("its bound, at {} ms of not knowing", it.knowledge_age_ms),
+        Source::Service => format!("its bound, by the service{}", run.beside_bound()),
+        Source::Formula => {
+            format!("its bound, at {} ms of not knowing{}", it.knowledge_age_ms, run.beside_bound())
+        }
     };
     let tiles = tiles(&[
         ("calls admitted", it.admitted.to_string(), &names[0], ""),
@@ -196,6 +198,8 @@ fn details(run: &Run, index: usize) -> String {
         ("paid in", it.credited, "credited"),
         ("answered calls are worth", it.admitted_worth, "admitted_worth"),
         ("charged", it.charged, "charged"),
+        ("the bound by formula", it.bound_by_formula, "bound_by_formula"),
+        ("reserved at the most", it.reserved_most, "reserved_most"),
     ] {
         let value = number(&amount.to_string(), &format!("runs.{index}.summary.{key}"));
         let _ = write!(rows, "<tr><th>{name}</th><td>{value} {}</td></tr>", run.currency);
@@ -228,5 +232,5 @@ const ABOUT: &str = "<footer><p><b>How to read it.</b> Every gateway admits call
 the others' spending a moment later; in that moment several gateways can spend the same money. Nothing of it is lost: the ledger \
 charges every answered call, the balance goes below zero, and the next payment pays the debt first. The red area is that debt, \
 the dashed line the furthest that it may go. Strict wallets give each gateway a share that only it may spend, so nothing is \
-spent twice.</p><p>Calls are sent when they are due, whatever became of those before them. Charged must lie between answered \
+spent twice: the grey area is what is reserved for those shares.</p><p>Calls are sent when they are due, whatever became of those before them. Charged must lie between answered \
 calls and answered calls plus those that were sent to a part that was killed before it answered.</p></footer>";

@@ -43,7 +43,14 @@ fn summary(overspent: &str, bound: &str) -> Summary {
         difference: money("0.01"),
         overspent: money(overspent),
         bound: money(bound),
-        bound_source: Source::Formula,
+        bound_source: Source::Service,
+        bound_before: Some(money("0.08")),
+        bound_by_formula: money("0.11"),
+        bound_told: Some(money(bound)),
+        is_beyond_told: false,
+        is_within: true,
+        is_promised: true,
+        reserved_most: Nanos::ZERO,
         knowledge_age_ms: 345,
         verdict: Verdict::Kept,
         is_agreed: true,
@@ -54,9 +61,14 @@ fn summary(overspent: &str, bound: &str) -> Summary {
 /// A run that spends a euro in two seconds and ends six cents below zero.
 fn run(overspend: Overspend, overspent: &str, bound: &str) -> Run {
     let balance = |at_ms: u64| money("1") - money("0.0005").times(at_ms.min(2_120));
+    let reserved = |at_ms: u64| match overspend {
+        Overspend::Optimistic => Nanos::ZERO,
+        Overspend::Strict => balance(at_ms).positive().min(money("0.25")),
+    };
     let balances = (0..40).map(|step| step * 100).map(|at_ms| Balances {
         at_ms,
         ledger: balance(at_ms),
+        reserved: reserved(at_ms),
         gateways: vec![Some(balance(at_ms + 50)), (at_ms != 700).then(|| balance(at_ms))],
     });
     Run {
@@ -68,7 +80,7 @@ fn run(overspend: Overspend, overspent: &str, bound: &str) -> Run {
         currency: "EUR".to_owned(),
         calls_per_second: 50,
         span_ms: 4_000,
-        summary: summary(overspent, bound),
+        summary: Summary { reserved_most: reserved(0), ..summary(overspent, bound) },
         latency: latency(),
         balances: balances.collect(),
         calls: Calls {
@@ -157,6 +169,9 @@ fn the_page_opens_without_an_error_and_shows_the_numbers_of_the_file() {
     for class in ["line ledger", "line g0", "line g1"] {
         assert_eq!(dom.matches(&format!("\" class=\"{class}\"")).count(), 6, "{class}");
     }
+    let reserved = dom.matches("\" class=\"reserved\"").count();
+    assert_eq!(reserved, 1, "what a strict wallet has reserved is shown, and only there");
+    assert!(dom.contains("by the service; 0.08 EUR before it was below zero"), "{dom}");
     assert_eq!(dom.matches("class=\"dead-bar\"").count(), 2, "each run shows its killed gateway");
     assert!(!dom.contains("d=\"\""), "a line is empty");
 

@@ -60,6 +60,7 @@ async fn two_gateways_spend_a_wallet_and_every_call_is_charged() {
     assert_eq!((it.difference, it.credited.to_string().as_str()), (Nanos::ZERO, "1.50"));
     assert!(it.charged >= it.credited - run.price.times(2), "the wallets were spent: {it:?}");
     assert!(it.refused > 0, "and refused: {it:?}");
+    assert!(it.bound_told.is_some() && it.bound_before.is_some(), "the service told: {it:?}");
     for gateway in 0..2 {
         let has_seen = run.balances.iter().any(|sample| sample.gateways[gateway].is_some());
         assert!(has_seen, "nobody asked gateway {gateway} what it believes");
@@ -93,6 +94,7 @@ async fn a_strict_wallet_never_goes_below_zero() {
     let it = &run.summary;
     assert_eq!((it.bound, it.overspent), (Nanos::ZERO, Nanos::ZERO));
     assert!(it.charged > Nanos::ZERO && it.charged <= it.credited, "{it:?}");
+    assert!(it.reserved_most > Nanos::ZERO && it.reserved_most <= it.credited, "{it:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
