@@ -118,9 +118,10 @@ async fn work(
                 p99: Duration::from_millis(args.p99_limit_ms),
                 failures_per_mille: args.failures_per_mille,
             };
-            let found = throughput::search(scenario, limits, place, |trial| {
+            let found = throughput::search(scenario, limits, place, |overspend, trial| {
                 eprintln!(
-                    "{:>8} calls/s  p50 {:>7} µs  p99 {:>8} µs  failed {:>5}  {}",
+                    "{:>10} {:>8} calls/s  p50 {:>7} µs  p99 {:>8} µs  failed {:>5}  {}",
+                    overspend.as_str(),
                     trial.calls_per_second,
                     trial.latency.p50_us,
                     trial.latency.p99_us,
@@ -132,7 +133,7 @@ async fn work(
             found.write(folder)?;
             println!("{}", found.sentence());
             println!("report: {}", folder.join("throughput.html").display());
-            Ok(found.sustained > 0)
+            Ok(found.curves.iter().all(|curve| curve.sustained > 0))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `loadtest throughput`: the highest rate that keeps its limits, and the latency at every rate on the way there.
 //!
 //! The rate doubles until a limit breaks, then the gap between the best that kept and the least that broke is halved until it
-//! is small. The loop is open, so a rate that cannot be kept shows as latency that grows, not as fewer calls.
+//! is small. Where several policies are searched for, their trials take turns, so that what else the machine does meets all of
+//! them. A rate is measured warm: what the first calls wait for is the demonstration's to show. The loop is open, so a rate that cannot be kept shows as latency that grows, not as fewer calls.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::drive::{Pace, drive};
 use crate::overspend::{Place, RunError};
 use crate::portal::Developer;
 use crate::report::Latency;
-use crate::report::rates::{Throughput, Trial};
+use crate::report::rates::{Curve, Throughput, Trial};
 use crate::scenario::{Overspend, RATE_MAX, Scenario};
 use crate::site::Site;
 use crate::tally::Tally;
@@ -23,6 +24,8 @@ use crate::tally::Tally;
 const TRIALS_MAX: usize = 24;
 /// The search ends when the gap is at most a so-many-th of the rate.
 const GAP_SHARE: u64 = 16;
+/// How long a rate is driven before it is measured: connections are open by then, and strict wallets have grants for it.
+const WARM_UP: Duration = Duration::from_secs(2);
 /// Between two trials, so that one does not pay for the other's backlog.
 const REST: Duration = Duration::from_millis(500);
 const MILLE: u64 = 1_000;
@@ -44,34 +47,35 @@ pub async fn search(
     scenario: &Scenario,
     limits: Limits,
     place: &Place,
-    mut tell: impl FnMut(&Trial),
+    mut tell: impl FnMut(Overspend, &Trial),
 ) -> Result<Throughput, RunError> {
     let started_at_ms = unix_ms();
     let folder = place.folder.join("throughput");
     let site = start(scenario, &place.binary, &folder).await?;
-    let portal = site.portal(&format!("load-{started_at_ms}"));
-    let developers: Arc<[Developer]> =
-        portal.make(&scenario.wallets, Overspend::Optimistic, &site.proxy).await?.into();
-    let mut search = Search::new(scenario.load.calls_per_second);
-    let mut trials = Vec::new();
-    while let Some(rate) = search.next()
-        && trials.len() < TRIALS_MAX
-    {
-        let trial = try_rate(scenario, limits, &site, &developers, rate).await;
-        tell(&trial);
-        search.note(rate, trial.is_sustained);
-        trials.push(trial);
-        tokio::time::sleep(REST).await;
+    let mut lanes = Vec::with_capacity(scenario.wallets.overspend.len());
+    for overspend in &scenario.wallets.overspend {
+        let portal = site.portal(&format!("load-{started_at_ms}-{}", overspend.as_str()));
+        let developers = portal.make(&scenario.wallets, *overspend, &site.proxy).await?.into();
+        let search = Search::new(scenario.load.calls_per_second);
+        lanes.push(Lane { overspend: *overspend, developers, search, trials: Vec::new() });
     }
-    trials.sort_by_key(|trial| trial.calls_per_second);
+    for _ in 0..TRIALS_MAX {
+        for lane in &mut lanes {
+            let Some(rate) = lane.search.next() else { continue };
+            let trial = try_rate(scenario, limits, &site, &lane.developers, rate).await;
+            tell(lane.overspend, &trial);
+            lane.search.note(rate, trial.is_sustained);
+            lane.trials.push(trial);
+            tokio::time::sleep(REST).await;
+        }
+    }
     Ok(Throughput {
         title: scenario.title.clone(),
         started_at_ms,
-        sustained: search.best,
         p99_limit_ms: u64::try_from(limits.p99.as_millis()).unwrap_or(u64::MAX),
         failures_limit_per_mille: limits.failures_per_mille,
         gateways: site.gateways.len(),
-        trials,
+        curves: lanes.into_iter().map(Lane::into_curve).collect(),
     })
 }
 
@@ -88,15 +92,8 @@ async fn try_rate(
     developers: &Arc<[Developer]>,
     rate: u64,
 ) -> Trial {
-    let clock = Clock::start();
-    let tally = Arc::new(Tally::new(site.gateways.len(), developers.len()));
-    let pace = Pace {
-        calls_per_second: rate,
-        start: Duration::ZERO,
-        span: scenario.span(),
-        connections: scenario.load.connections,
-    };
-    drive(site, developers, pace, clock, &tally).await;
+    drive_for(scenario, site, developers, rate, WARM_UP).await;
+    let tally = drive_for(scenario, site, developers, rate, scenario.span()).await;
     let (counts, latency) = (tally.total(), Latency::of(&tally.latency()));
     // A wallet that ran dry is not carried traffic either.
     let failed = counts.failed() + counts.dry;
@@ -106,12 +103,47 @@ async fn try_rate(
     Trial { calls_per_second: rate, due: counts.all(), failed, latency, is_sustained }
 }
 
+async fn drive_for(
+    scenario: &Scenario,
+    site: &Site,
+    developers: &Arc<[Developer]>,
+    rate: u64,
+    span: Duration,
+) -> Arc<Tally> {
+    let tally = Arc::new(Tally::new(site.gateways.len(), developers.len()));
+    let pace = Pace {
+        calls_per_second: rate,
+        start: Duration::ZERO,
+        span,
+        connections: scenario.load.connections,
+    };
+    drive(site, developers, pace, Clock::start(), &tally).await;
+    tally
+}
+
+/// The search for wallets of one policy.
+struct Lane {
+    overspend: Overspend,
+    developers: Arc<[Developer]>,
+    search: Search,
+    trials: Vec<Trial>,
+}
+
 /// Which rate is tried next.
 #[derive(Debug)]
 struct Search {
     first: u64,
     best: u64,
     worst: Option<u64>,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn into_curve(mut self) -> Curve {
+        self.trials.sort_by_key(|trial| trial.calls_per_second);
+        Curve { overspend: self.overspend, sustained: self.search.best, trials: self.trials }
+    }
 }
 
 // === impl Search ===

@@ -41,16 +41,24 @@ pub fn of_throughput(found: &Throughput) -> String {
     let mut body = String::new();
     let _ = write!(
         body,
-        "<header><h1>{}</h1><p class=\"say\">{}</p></header><section>{}<div class=\"figure\">{}</div>{}</section>",
+        "<header><h1>{}</h1><p class=\"say\">{}</p></header>",
         escaped(&found.title),
         escaped(&found.sentence()),
-        tiles(&[
-            ("highest sustained rate", found.sustained.to_string(), "sustained", "calls/s"),
-            ("p99 limit", found.p99_limit_ms.to_string(), "p99_limit_ms", "ms"),
-        ]),
-        rates::figure(found),
-        rates::table(found),
     );
+    for (place, curve) in found.curves.iter().enumerate() {
+        let (limit, sustained) = (found.p99_limit_ms, format!("curves.{place}.sustained"));
+        let _ = write!(
+            body,
+            "<section><h2>Wallets: {}</h2>{}<div class=\"figure\">{}</div>{}</section>",
+            curve.overspend.as_str(),
+            tiles(&[
+                ("highest sustained rate", curve.sustained.to_string(), &sustained, "calls/s"),
+                ("p99 limit", limit.to_string(), "p99_limit_ms", "ms"),
+            ]),
+            rates::figure(found, curve),
+            rates::table(curve, place),
+        );
+    }
     page(&found.title, &body, &serde_json::to_value(found).unwrap_or(Value::Null))
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tollgate_loadtest::accounting::Verdict;
 use tollgate_loadtest::bound::Source;
 use tollgate_loadtest::nanos::Nanos;
-use tollgate_loadtest::report::rates::{Throughput, Trial};
+use tollgate_loadtest::report::rates::{Curve, Throughput, Trial};
 use tollgate_loadtest::report::{Balances, Calls, Latency, Report, Run, Summary};
 use tollgate_loadtest::scenario::Overspend;
 use tollgate_loadtest::steps::{Event, Kind};
@@ -205,16 +205,27 @@ fn the_page_of_a_search_shows_every_rate() {
     let found = Throughput {
         title: "A search".to_owned(),
         started_at_ms: 1_795_348_800_000,
-        sustained: 1_500,
         p99_limit_ms: 50,
         failures_limit_per_mille: 1,
         gateways: 2,
-        trials: vec![trial(1_000, true), trial(1_500, true), trial(2_000, false)],
+        curves: vec![
+            Curve {
+                overspend: Overspend::Optimistic,
+                sustained: 1_500,
+                trials: vec![trial(1_000, true), trial(1_500, true), trial(2_000, false)],
+            },
+            Curve {
+                overspend: Overspend::Strict,
+                sustained: 1_000,
+                trials: vec![trial(1_000, true), trial(1_250, false)],
+            },
+        ],
     };
     let folder = tempfile::tempdir().unwrap();
     found.write(folder.path()).unwrap();
     let dom = browse(&folder.path().join("throughput.html"), &["--dump-dom"]);
     assert!(dom.contains("data-script=\"done\"") && !dom.contains("data-error="), "{dom}");
-    assert!(numbers_agree(&dom, &json(&folder.path().join("throughput.json"))) > 15);
-    assert_eq!(dom.matches("class=\"dot bad\"").count(), 1);
+    assert!(numbers_agree(&dom, &json(&folder.path().join("throughput.json"))) > 30);
+    assert_eq!(dom.matches("class=\"dot bad\"").count(), 2);
+    assert!(dom.contains("1500 calls a second (optimistic) and 1000 calls a second (strict)"));
 }
