@@ -54,6 +54,7 @@
 //! time (`tollgate` runs the real code over a simulated network).
 
 pub mod fault;
+pub mod fleet;
 pub mod runner;
 pub mod schedule;
 

@@ -1,4 +1,5 @@
 //! The simulator finds what is broken, and nothing where nothing is.
 
 mod faults;
+mod fleet;
 mod seeds;
