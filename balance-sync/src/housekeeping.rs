@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_ledger_store::book::{Book, BookError, HORIZON_AGE, PURGE_DELAY};
+use tollgate_ledger_store::book::{Book, BookError, HORIZON_AGE, may_purge};
 use tollgate_ledger_store::catalogue::overspend::SeenPolicies;
 use tollgate_ledger_store::{CatalogueError, LedgerError, WalletRead};
 use tollgate_metering::balance::PERIOD_GRACE;
@@ -114,7 +114,7 @@ async fn tend(
         book.advance_horizon(wallet, BY).await?;
         node.metrics.housekeeping.with_label_values(&["horizon"]).inc();
     }
-    if has_rows_to_purge(&read, now) {
+    if may_purge(&read.account, now) {
         book.purge(wallet).await?;
         node.metrics.housekeeping.with_label_values(&["purge"]).inc();
     }
@@ -154,11 +154,6 @@ fn has_open_period(read: &WalletRead, ended: Period) -> bool {
 fn is_behind(read: &WalletRead, now: UnixMillis) -> bool {
     let horizon = now.minus(HORIZON_AGE);
     let registers = read.registers.keys().map(|(_, incarnation)| incarnation);
-    registers.chain(read.holds.keys()).any(|incarnation| incarnation.born < horizon)
-}
-
-/// Whether the account still knows cells of registers that can be removed; they go together.
-fn has_rows_to_purge(read: &WalletRead, now: UnixMillis) -> bool {
-    let old = now.minus(HORIZON_AGE + PURGE_DELAY).min(read.account.header.horizon);
-    read.account.cells.keys().any(|(_, incarnation)| incarnation.born < old)
+    let is_due = registers.chain(read.holds.keys()).any(|each| each.born < horizon);
+    is_due && !read.account.has_rows_behind_horizon()
 }

@@ -30,7 +30,7 @@ use tollgate_metering::{
 };
 
 use self::attempt::{Ask, Outcome, Want};
-pub use self::closing::{HORIZON_AGE, PURGE_DELAY};
+pub use self::closing::{HORIZON_AGE, PURGE_DELAY, may_purge};
 pub use self::error::BookError;
 use crate::catalogue::wallets::wallet_id;
 use crate::clock::Clock;

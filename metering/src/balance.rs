@@ -71,6 +71,13 @@ impl Account {
         self.cut(meter, incarnation).map_or(units, |cut| units.min(cut)).beyond(cell.folded)
     }
 
+    /// Whether the account still knows rows that the horizon has left behind: they are not removed
+    /// yet.
+    #[must_use]
+    pub fn has_rows_behind_horizon(&self) -> bool {
+        self.cells.keys().any(|(_, incarnation)| !self.header.counts_incarnation(*incarnation))
+    }
+
     /// What readers take at most of a register: none but for an incarnation that was retired.
     #[must_use]
     pub fn cut(&self, meter: &Meter, incarnation: Incarnation) -> Option<Units> {

@@ -6,7 +6,7 @@ use tollgate_metering::account::Overspend;
 use tollgate_metering::booking::{self, Booking, BookingError};
 use tollgate_metering::node::WRITE_AGE_MAX;
 use tollgate_metering::time::Period;
-use tollgate_metering::{Incarnation, Money, UnixMillis, WalletId};
+use tollgate_metering::{Account, Incarnation, Money, UnixMillis, WalletId};
 
 use super::attempt::{Ask, Outcome, Plan};
 use super::{Book, BookError};
@@ -20,6 +20,14 @@ pub const PURGE_DELAY: Duration = Duration::from_secs(3_600);
 const CHANGES_MAX: usize = 1_024;
 
 const _: () = assert!(WRITE_AGE_MAX.as_secs() < HORIZON_AGE.as_secs());
+
+/// Whether the horizon, which was [`HORIZON_AGE`] old when it rose, has been there for
+/// [`PURGE_DELAY`] and left something behind.
+#[must_use]
+pub fn may_purge(account: &Account, now: UnixMillis) -> bool {
+    let age = now.since(account.header.horizon);
+    age >= HORIZON_AGE + PURGE_DELAY && account.has_rows_behind_horizon()
+}
 
 // === impl Book ===
 
@@ -81,7 +89,9 @@ impl Book {
 
     /// Does for a wallet what its age asks for: folds what is older than [`HORIZON_AGE`], closes
     /// the periods that this takes out of the formula, raises the horizon, and removes what has
-    /// been below it for [`PURGE_DELAY`]. A wallet that has nothing of that age stays as it is.
+    /// been below it for [`PURGE_DELAY`]. A wallet that has nothing of that age stays as it is; the
+    /// horizon rises again only when what it left behind was removed, so that its own age says for
+    /// how long it has been there.
     ///
     /// # Errors
     /// As [`Book::raise_horizon`].
@@ -90,7 +100,8 @@ impl Book {
         let read = self.ledger.read(wallet).await?.ok_or(BookError::NoWallet(wallet))?;
         let is_behind = |incarnation: &Incarnation| incarnation.born < horizon;
         let registers = read.registers.keys().map(|(_, incarnation)| incarnation);
-        if registers.chain(read.holds.keys()).any(is_behind) {
+        let is_due = registers.chain(read.holds.keys()).any(is_behind);
+        if is_due && !read.account.has_rows_behind_horizon() {
             self.fold_dead(wallet, |incarnation| incarnation.born < horizon).await?;
             let running = Period::of(horizon).number();
             if let Some(ended) = Period::from_number(running.saturating_sub(1)) {
@@ -101,14 +112,16 @@ impl Book {
         self.purge(wallet).await
     }
 
-    /// Removes what the horizon has left behind [`PURGE_DELAY`] ago.
+    /// Removes what the horizon has left behind, [`PURGE_DELAY`] after it did, however late that
+    /// was: a reader that met the account before it was folded must not miss the rows.
     ///
     /// # Errors
     /// [`BookError::NoWallet`], [`BookError::Ledger`].
     pub async fn purge(&self, wallet: WalletId) -> Result<(), BookError> {
         let read = self.ledger.read(wallet).await?.ok_or(BookError::NoWallet(wallet))?;
-        let old = self.now().minus(HORIZON_AGE + PURGE_DELAY);
-        self.ledger.purge(wallet, old.min(read.account.header.horizon)).await?;
+        if may_purge(&read.account, self.now()) {
+            self.ledger.purge(wallet, read.account.header.horizon).await?;
+        }
         Ok(())
     }
 

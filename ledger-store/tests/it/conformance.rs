@@ -76,6 +76,7 @@ macro_rules! conformance {
             closings: a_postpaid_checkpoint_leaves_the_balance_alone,
             closings: the_horizon_refuses_what_is_unfolded_or_unclosed_then_the_past_goes,
             closings: a_wallets_past_is_folded_closed_and_removed_by_its_age,
+            closings: what_the_horizon_leaves_behind_stays_for_an_hour_however_late_it_rises,
             closings: suspense_is_resolved_once,
             audits: a_sound_wallet_shows_no_finding_and_its_balance,
             audits: whatever_is_wrong_is_found_by_name,

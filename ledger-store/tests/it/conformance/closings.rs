@@ -186,6 +186,37 @@ pub(crate) async fn the_horizon_refuses_what_is_unfolded_or_unclosed_then_the_pa
     assert_eq!(balance(&book, wallet).await, money("93"));
 }
 
+/// Housekeeping that was late by more than an hour raised the horizon and removed what lay behind
+/// it at once: a read that had met the account just before the fold missed those units.
+pub(crate) async fn what_the_horizon_leaves_behind_stays_for_an_hour_however_late_it_rises<
+    B: Backend,
+>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let wallet = funded(&ledger).await;
+    report(&*ledger, &[write(meter(wallet), incarnation(NOON), Live, "7", 1_000)]).await;
+    let late = NOON.plus(HORIZON_AGE + PURGE_DELAY * 5);
+    let clock = Arc::new(TestClock::at(late));
+    let book = book_at(Arc::clone(&ledger), Prices::flat("1"), clock.clone());
+    book.advance_horizon(wallet, "upkeep").await.unwrap();
+    let account = read(&*ledger, wallet).await.account;
+    assert!(account.has_rows_behind_horizon(), "{account:?}");
+
+    // Nor does a younger row raise it past them.
+    let young = incarnation(NOON.plus(PURGE_DELAY * 5));
+    report(&*ledger, &[write(meter(wallet), young, Live, "1", 2_000)]).await;
+    clock.set(late.plus(PURGE_DELAY - MILLISECOND));
+    book.advance_horizon(wallet, "upkeep").await.unwrap();
+    let found = read(&*ledger, wallet).await.account;
+    assert_eq!(found.header.horizon, account.header.horizon);
+    assert!(found.has_rows_behind_horizon());
+
+    clock.set(late.plus(PURGE_DELAY));
+    book.advance_horizon(wallet, "upkeep").await.unwrap();
+    assert!(!read(&*ledger, wallet).await.account.has_rows_behind_horizon());
+    assert_eq!(balance(&book, wallet).await, money("92"));
+}
+
 /// What a node does for every wallet from time to time, in one call.
 pub(crate) async fn a_wallets_past_is_folded_closed_and_removed_by_its_age<B: Backend>() {
     let backend = B::fresh().await;
