@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod cluster;
+mod costs;
 mod deploy;
 mod kill;
 mod ledger_commands;
