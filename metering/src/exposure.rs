@@ -3,7 +3,8 @@
 //! On an optimistic wallet each of N gateways admits by what it knew W ago, so it can spend what
 //! the others have spent since. With `q·s` the money that the fastest of them spends in a second
 //! and B what lies above the floor, free tiers at full price included:
-//! `min((N − 1)·q·s·W, (N − 1)·B) + what open calls may settle beyond their holds`. Nothing caps
+//! `min((N − 1)·(q·s·W + s), (N − 1)·B) + what open calls may settle beyond their holds`: calls
+//! come whole, so each of the others may have one more than its pace says. Nothing caps
 //! q, so this is measured, not promised. A strict wallet's calls spend grants, which are inside the
 //! balance: its bound is zero, and promised. While a wallet changes its policy some gateways still
 //! go by the older one, so it is bound as an optimistic one.
@@ -74,6 +75,8 @@ pub struct Standing {
     pub above_floor: Money,
     /// Units that are free and may be given away several times, at full price.
     pub free_tiers: Money,
+    /// What the dearest call costs.
+    pub dearest: Money,
     /// What calls that are open now may settle beyond their holds.
     pub uncovered: Money,
 }
@@ -113,10 +116,29 @@ pub fn exposure(mode: Mode, standing: &Standing, age: Duration) -> Exposure {
     let others = i128::from(standing.gateways.saturating_sub(1));
     let above = standing.above_floor.nanos().max(0).saturating_add(standing.free_tiers.nanos());
     let by_money = others.saturating_mul(above.max(0));
-    let by_pace =
-        standing.fastest.map_or(i128::MAX, |pace| others.saturating_mul(pace.over_nanos(age)));
+    let dearest = standing.dearest.nanos().max(0);
+    let by_pace = standing.fastest.map_or(i128::MAX, |pace| {
+        others.saturating_mul(pace.over_nanos(age).saturating_add(dearest))
+    });
     let most = by_money.min(by_pace).saturating_add(standing.uncovered.nanos().max(0));
     Exposure { most: bounded(most), is_promised: false }
+}
+
+/// The most that one call on the wallet's meters can cost.
+///
+/// # Errors
+/// [`RatingError::UnknownRates`].
+pub fn dearest(
+    registers: &Registers,
+    rates: &RateBook,
+    multiplier_max: Units,
+) -> Result<Money, RatingError> {
+    let mut price = 0;
+    for (meter, _) in registers.keys().filter(|(meter, _)| meter.billing == BillingType::Prepaid) {
+        price = highest(rates.rates(meter.plan, meter.revision)?).max(price);
+    }
+    let units = i128::try_from(multiplier_max.max(Units::ONE).nanos()).unwrap_or(i128::MAX);
+    Ok(bounded(divided_up(units.saturating_mul(price), SCALE)))
 }
 
 /// What calls that hold `held` may settle beyond it: an optimistic hold covers a multiplier of 1.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use tollgate_metering::exposure::{
-    self, Circumstances, Delays, Exposure, Fastest, Standing, free_tiers, spent_by,
+    self, Circumstances, Delays, Exposure, Fastest, Standing, dearest, free_tiers, spent_by,
 };
 use tollgate_metering::node::FENCE;
 use tollgate_metering::node::need::{self, Bounds};
@@ -24,6 +24,7 @@ use crate::settings::ExposureTerms;
 pub(super) struct Watched {
     fastest: Fastest,
     free_tiers: Money,
+    dearest: Money,
     /// The most above the floor in this age of knowledge and in the one before it.
     peaks: [Money; 2],
     peaks_since: Duration,
@@ -57,11 +58,12 @@ impl Entry {
                 Some((
                     spent_by(registers, rates).ok()?,
                     free_tiers(account, registers, rates, running).ok()?,
+                    dearest(registers, rates, node.settings.exposure.multiplier_max).ok()?,
                 ))
             });
-            if let Some((spent, free)) = measured {
+            if let Some((spent, free, dearest)) = measured {
                 watched.fastest.look(spent, now);
-                watched.free_tiers = free;
+                (watched.free_tiers, watched.dearest) = (free, dearest);
             }
         }
         let below = above.debt();
@@ -89,6 +91,7 @@ impl Entry {
             fastest: watched.fastest.pace(),
             above_floor: above,
             free_tiers: watched.free_tiers,
+            dearest: watched.dearest,
             uncovered: exposure::uncovered(worth.held, settings.multiplier_max),
         };
         let is_stale = now.saturating_sub(watched.looked_at) > settings.staleness_limit / 2;
@@ -112,14 +115,19 @@ impl Entry {
     }
 }
 
-/// The wallet's delays: gateways report it, and nodes tell of it, by the same rule as this node.
+/// The wallet's delays: gateways report it, and nodes write it and tell of it, by the same rule as
+/// this node.
 fn delays(entry: &Entry, node: &Node, above: Money) -> Delays {
     let settings = &node.settings.exposure;
-    let bounds = bounds(settings, node.settings.tick, entry.machine.subscribers().count());
+    let (tick, gateways) = (node.settings.tick, entry.machine.subscribers().count());
+    let bounds = bounds(settings, tick, gateways);
+    // A register and a hold a gateway.
+    let persists = tick.max(need::rows_interval(gateways * 2));
+    let slowest = node.settings.persist_interval.max(persists);
     Delays {
         sync_interval: entry.burn.interval(above, bounds),
         one_way: settings.one_way,
-        persist_interval: node.settings.persist_interval,
+        persist_interval: entry.burn.interval(above, Bounds { fastest: persists, slowest }),
         ledger_write: settings.ledger_write,
         staleness_limit: settings.staleness_limit,
     }

@@ -25,6 +25,7 @@ fn standing(gateways: u32, a_second: &str, above_floor: &str) -> Standing {
         fastest: Some(Pace::of(money(a_second), Duration::from_secs(1))),
         above_floor: money(above_floor),
         free_tiers: Money::ZERO,
+        dearest: Money::ZERO,
         uncovered: Money::ZERO,
     }
 }
@@ -42,6 +43,9 @@ fn a_bound_is_the_lesser_of_pace_and_money_and_open_calls_on_top() {
     check(standing(1, "10", "100"), "0");
     check(standing(4, "10", "100"), "15");
     check(standing(4, "10", "2"), "6");
+    // Calls come whole: a slow gateway's next one may come at once.
+    check(Standing { dearest: money("0.25"), ..standing(4, "10", "100") }, "15.75");
+    check(Standing { dearest: money("0.25"), ..standing(4, "0", "100") }, "0.75");
     check(standing(4, "10", "-3"), "0");
     check(standing(0, "10", "100"), "0");
     check(Standing { fastest: None, ..standing(4, "0", "100") }, "300");
@@ -188,6 +192,7 @@ proptest! {
             fastest: is_measured.then(|| Pace::of(pace, second)),
             above_floor,
             free_tiers: free_tiers.max(Money::ZERO),
+            dearest: Money::ZERO,
             uncovered,
         };
         let age = |ms| Duration::from_millis(ms);
@@ -216,6 +221,7 @@ proptest! {
             Standing { above_floor: most.above_floor, ..least },
             Standing { free_tiers: most.free_tiers, ..least },
             Standing { uncovered: most.uncovered, ..least },
+            Standing { dearest: most.above_floor.max(Money::ZERO), ..least },
             most,
         ];
         for step in steps {

@@ -34,8 +34,9 @@ use self::plan::{Plan, Row};
 
 mod plan;
 
-/// A node takes the grants of a wallet over at most so soon after another did.
-const TAKEOVER_AFTER: Duration = Duration::from_secs(1);
+/// A node takes the grants of a wallet over at most so soon after another did: three round trips
+/// between gateway, node and ledger, with room.
+const TAKEOVER_AFTER: Duration = Duration::from_millis(300);
 
 /// A node that hears of grants with room takes a wallet over from one that heard of none for this
 /// long: nobody else could take them back.
