@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use tollgate_simulation::fleet::{Fleet, FleetCosts, Pacing};
 use tollgate_simulation::runner::{Seeds, Summary, explain, run_seeds};
 use tollgate_simulation::schedule::Scenario;
 use tollgate_simulation::{Fault, Outcome, Schedule, run};
@@ -38,6 +39,9 @@ struct Args {
     /// Run a directed schedule instead of seeds.
     #[arg(long)]
     scenario: Option<Scenario>,
+    /// Count what a fleet costs, each with fixed and with adaptive intervals.
+    #[arg(long, value_enum)]
+    costs: Option<CostsOf>,
     /// Threads; one a core where none are given.
     #[arg(long)]
     threads: Option<usize>,
@@ -46,8 +50,21 @@ struct Args {
     list: bool,
 }
 
+/// A fleet whose costs are counted.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum CostsOf {
+    /// One wallet, a hundred gateways, a million calls a second.
+    HotWallet,
+    /// Ten thousand wallets on sixteen gateways, ten calls a second each; rich, then running dry.
+    ManyWallets,
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(of) = args.costs {
+        count_costs(of);
+        return ExitCode::SUCCESS;
+    }
     if args.list {
         list();
         return ExitCode::SUCCESS;
@@ -63,6 +80,24 @@ fn list() {
     Fault::ALL.iter().for_each(|fault| println!("  {fault}"));
     println!("directed schedules of --scenario:");
     Scenario::ALL.iter().for_each(|scenario| println!("  {scenario}"));
+}
+
+fn count_costs(of: CostsOf) {
+    let (gateways, wallets, calls_per_second, span_s, balances) = match of {
+        CostsOf::HotWallet => (100, 1, 1_000_000, 4, [10_000_000, 60_000]),
+        CostsOf::ManyWallets => (16, 10_000, 10, 10, [1_000, 1]),
+    };
+    for balance in balances {
+        for pacing in [Pacing::Fixed, Pacing::Adaptive] {
+            let span = Duration::from_secs(span_s);
+            let fleet = Fleet { gateways, wallets, calls_per_second, balance, span, pacing };
+            let FleetCosts { rows, lines, snapshots, calls, overspent } = fleet.run();
+            println!(
+                "{wallets} wallets with {balance} each, {gateways} gateways, {pacing:?}: {calls} calls/s, \
+                 {rows} ledger rows/s, {lines} report lines/s, {snapshots} snapshots/s, {overspent} overspent"
+            );
+        }
+    }
 }
 
 fn run_scenario(scenario: Scenario, fault: Option<Fault>) -> ExitCode {
