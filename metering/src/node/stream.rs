@@ -70,7 +70,7 @@ pub struct Taken {
     pub seq: i64,
     /// Whether its units went to suspense.
     pub is_fenced: bool,
-    /// Whether it is the incarnation's last.
+    /// Whether it, or one before it that is settled with it, is the incarnation's last.
     pub is_final: bool,
 }
 
@@ -157,10 +157,13 @@ impl StreamLog {
             && taken.arrival <= through
         {
             self.waiting.pop_front();
-            settled.retain(|before| {
-                before.incarnation != taken.incarnation || before.is_fenced != taken.is_fenced
-            });
-            settled.push(taken);
+            let is_same = |before: &Taken| {
+                before.incarnation == taken.incarnation && before.is_fenced == taken.is_fenced
+            };
+            // What follows a final report settles it as well.
+            let before = settled.iter().position(is_same).map(|place| settled.remove(place));
+            let is_final = taken.is_final || before.is_some_and(|before| before.is_final);
+            settled.push(Taken { is_final, ..taken });
         }
         settled
     }

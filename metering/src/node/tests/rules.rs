@@ -343,3 +343,18 @@ fn a_long_queue_of_reports_is_called_durable_late_but_never_early() {
     }
     assert_eq!(log.settle(log.newest()), []);
 }
+
+/// An empty report that followed a final one on the same stream took its place when both became
+/// durable: the end was never noted, and a change of the policy waited for that incarnation for ever.
+#[test]
+fn a_final_report_is_settled_as_final_whatever_follows_it() {
+    let mut log = StreamLog::default();
+    let (one, other) = (incarnation(1), incarnation(2));
+    log.take(one, 1, false, true).unwrap();
+    log.take(other, 2, false, false).unwrap();
+    log.take(one, 3, false, false).unwrap();
+    let settled = log.settle(3);
+    let found: Vec<_> =
+        settled.iter().map(|each| (each.incarnation, each.seq, each.is_final)).collect();
+    assert_eq!(found, [(other, 2, false), (one, 3, true)]);
+}
