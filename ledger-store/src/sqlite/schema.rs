@@ -95,9 +95,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error>
 /// The schema version of a file that is ours, 0 of one that is empty.
 fn check(connection: &Connection, path: &Path) -> Result<i64, Failure> {
     let pragma = |name| connection.query_row(name, [], |row| row.get::<_, i64>(0));
-    let application = pragma("PRAGMA application_id")?;
-    let version = pragma("PRAGMA user_version")?;
+    // In this order, because another process may bring the file to life between two of them: tables
+    // that are seen are never older than the id that is seen after them.
     let tables = pragma("SELECT count(*) FROM sqlite_schema")?;
+    let version = pragma("PRAGMA user_version")?;
+    let application = pragma("PRAGMA application_id")?;
     let path = path.display();
     if application == 0 && version == 0 && tables == 0 {
         return Ok(0);
