@@ -54,7 +54,9 @@ pub struct Book {
 pub struct Booked {
     /// The entry, with the balance right after it.
     pub entry: Entry,
-    /// Whether it was there before: the same id and content was booked earlier.
+    /// Whether it was there before: the same id and content was booked earlier. Of calls that book
+    /// the same entry in the same millisecond from several nodes more than one may say that it was
+    /// not.
     pub is_repeated: bool,
     /// Whether the wallet was opened for it.
     pub has_opened: bool,

@@ -348,10 +348,12 @@ impl World {
         note!(self, "task {} is refused: {}", task, error.to_string());
         match each.what {
             What::Book { id, amount } => {
-                // Nobody else may book it either.
+                // Another caller of the id may have a commit on its way, planned before what this
+                // one was refused for.
+                let is_last = !self.tasks.values().any(|other| other.what.is_booking(&id, amount));
                 let id = entry_id(amount.kind(), &id);
                 let is_there = self.ledger.wallets[each.w].entries.contains_key(&id);
-                if !is_there {
+                if is_last && !is_there {
                     self.truth.payments.remove(&id);
                 }
             }
@@ -441,6 +443,14 @@ impl What {
         match self {
             What::Keep { n, .. } => Some(*n),
             What::Book { .. } | What::Limit(_) | What::Policy(_) | What::Retire(_) => None,
+        }
+    }
+
+    /// Whether it is about the entry of this id and kind.
+    fn is_booking(&self, id: &str, amount: Amount) -> bool {
+        match self {
+            What::Book { id: own, amount: other } => own == id && other.kind() == amount.kind(),
+            What::Limit(_) | What::Policy(_) | What::Retire(_) | What::Keep { .. } => false,
         }
     }
 }

@@ -158,6 +158,7 @@ impl World {
             shown: self.truth.shown.clone(),
             charged: self.truth.charged.clone(),
             late_charged: self.truth.late_charged.clone(),
+            retired: self.truth.retired.clone(),
         });
     }
 
@@ -173,6 +174,7 @@ impl World {
         truth.shown = backup.shown;
         truth.charged = backup.charged;
         truth.late_charged = backup.late_charged;
+        truth.retired = backup.retired;
         truth.durable.clear();
         truth.durable_totals.clear();
         // What only the older ledger had, and no file has, is lost.

@@ -135,13 +135,16 @@ impl World {
     }
 
     fn check_gateway(&mut self, g: usize, w: usize, want: Money, limit: Money) {
-        // Units that a node told and then lost with its memory, and their gateway with its disk,
-        // are believed until the process ends: a gateway may then be too careful.
+        // Units that a node told and then lost with its memory, and their gateway with its disk or
+        // behind the fence, are believed until the process ends: a gateway may be too careful.
         let truth = &self.truth;
         let header = &self.ledger.wallets[w].account.header;
         let given = truth.wallets[w].given[&(header.generation, header.version)];
         let spent = truth.spent(wallet_id(w), &truth.totals);
-        let is_lossy = !truth.lossy.is_empty() || !truth.retired.is_empty();
+        let mut suspended = self.ledger.wallets[w].suspense.keys();
+        let is_lossy = !truth.lossy.is_empty()
+            || !truth.retired.is_empty()
+            || suspended.any(|key| key.reason == SuspenseReason::Fence);
         let poorest = if is_lossy { World::amount(given - spent).min(want) } else { want };
         let is_between = |found: Option<Money>, least: Money, most: Money| {
             found.is_some_and(|found| {

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tollgate_metering::node::{ReadMark, Writes};
-use tollgate_metering::{Account, Change, Entry, Incarnation, Meter, Registers, UnixMillis};
+use tollgate_metering::{
+    Account, Change, Entry, Incarnation, Meter, Registers, UnixMillis, WalletId,
+};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -27,6 +29,7 @@ pub(crate) struct Backup {
     pub(crate) shown: BTreeMap<(Uuid, Meter), u64>,
     pub(crate) charged: BTreeMap<Meter, u128>,
     pub(crate) late_charged: BTreeMap<Meter, u128>,
+    pub(crate) retired: BTreeMap<(Uuid, WalletId), BTreeMap<Meter, u64>>,
 }
 
 /// Who reads.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tollgate_ledger_store::RegisterCell::Live;
 use tollgate_ledger_store::{Book, BookError, Ledger};
-use tollgate_metering::booking::{AdjustmentCap, BookingError};
+use tollgate_metering::booking::{AdjustmentCap, Booking, BookingError};
 use tollgate_metering::{DeveloperId, EntryKind, Money, WalletId};
 use uuid::Uuid;
 
@@ -31,6 +31,19 @@ async fn credit(
     book.credit(ACME, developer, eur, &booking(id), money(amount)).await
 }
 
+/// Of two entries that are alike to the last column, nobody can tell whose it is once the answer to
+/// a commit was lost: here each caller has a name of its own.
+async fn credit_by(
+    book: &Book,
+    developer: DeveloperId,
+    number: usize,
+    id: &str,
+    amount: &str,
+) -> Result<tollgate_ledger_store::Booked, BookError> {
+    let booking = Booking { by: format!("caller {number}"), ..booking(id) };
+    book.credit(ACME, developer, "EUR".parse().unwrap(), &booking, money(amount)).await
+}
+
 /// The ledger's sums and its journal must say the same.
 async fn credited(ledger: &dyn Ledger, developer: DeveloperId) -> (Vec<Money>, usize) {
     let headers = ledger.wallets_of(developer).await.unwrap();
@@ -46,7 +59,7 @@ pub(crate) async fn one_id_asked_many_times_at_once_is_one_credit<B: Backend>() 
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..32 {
         let book = Arc::clone(&nodes[number % 2]);
-        tasks.spawn(async move { credit(&book, developer, "t-1", "10").await.unwrap() });
+        tasks.spawn(async move { credit_by(&book, developer, number, "t-1", "10").await.unwrap() });
     }
     let booked = tasks.join_all().await;
     assert_eq!(booked.iter().filter(|booked| !booked.is_repeated).count(), 1);
@@ -64,7 +77,7 @@ pub(crate) async fn many_ids_at_once_are_each_booked_once<B: Backend>() {
         tasks.spawn(async move {
             let id = (number / 2).to_string();
             loop {
-                match credit(&book, developer, &id, "0.5").await {
+                match credit_by(&book, developer, number, &id, "0.5").await {
                     Ok(booked) => return booked,
                     Err(BookError::Contended(_)) => {}
                     Err(error) => panic!("{error}"),
