@@ -2,23 +2,25 @@
 //!
 //! Tokens are kept and compared as SHA-256, every one of them each time, so that the time of an
 //! answer says nothing about a token. A client certificate that the configured authority signed
-//! stands for one role.
+//! stands for one role. Whoever is bound to an organization is told that one's balances only.
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tollgate_ledger_store::Role;
 use tonic::Request;
 
 use crate::refusal::Refusal;
 
-/// What a caller may do.
+/// What a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Needed<'a> {
     /// Exchange reports and snapshots, resolve keys.
-    Gateway,
-    /// Ask for balances.
-    BalancesRead,
-    /// Everything.
-    Admin,
+    Exchange,
+    /// Ask for balances of an organization.
+    Balances {
+        /// Whose.
+        organization: &'a str,
+    },
 }
 
 /// A token, known by its SHA-256.
@@ -28,8 +30,10 @@ pub struct Token {
     pub name: String,
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
-    /// What its bearer may do.
+    /// What its bearer is.
     pub role: Role,
+    /// The organization that he is bound to; `None` for none.
+    pub organization: Option<String>,
 }
 
 /// Who may call.
@@ -43,11 +47,30 @@ pub struct Access {
     pub is_open: bool,
 }
 
-// === impl Role ===
+// === impl Needed ===
 
-impl Role {
-    fn may_act_as(self, wanted: Role) -> bool {
-        self == Role::Admin || self == wanted
+impl Needed<'_> {
+    /// Whether a role has it, bound to an organization or not.
+    pub(crate) fn is_of(self, role: Role, own: Option<&str>) -> bool {
+        match (self, role) {
+            (_, Role::Admin) | (Needed::Exchange, Role::Gateway) => true,
+            (
+                Needed::Balances { organization },
+                Role::Provider | Role::Viewer | Role::Portal | Role::BalancesRead,
+            ) => own.is_none_or(|own| own == organization),
+            (Needed::Balances { .. }, Role::Gateway)
+            | (
+                Needed::Exchange,
+                Role::Provider | Role::Viewer | Role::Portal | Role::BalancesRead,
+            ) => false,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Needed::Exchange => "gateway.exchange",
+            Needed::Balances { .. } => "balances.read",
+        }
     }
 }
 
@@ -57,7 +80,7 @@ impl Token {
     /// A token as its bearer knows it.
     #[must_use]
     pub fn new(name: &str, token: &str, role: Role) -> Token {
-        Token { name: name.to_owned(), sha256: sha256(token), role }
+        Token { name: name.to_owned(), sha256: sha256(token), role, organization: None }
     }
 }
 
@@ -77,27 +100,23 @@ impl Access {
     }
 
     /// Lets the request through, or says why not.
-    pub(crate) fn check<T>(&self, request: &Request<T>, wanted: Role) -> Result<(), Refusal> {
-        let role = match request.metadata().get("authorization") {
-            Some(value) => {
-                let value = value.to_str().map_err(|_| Refusal::Unauthenticated)?;
-                let (scheme, token) = value.split_once(' ').ok_or(Refusal::Unauthenticated)?;
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return Err(Refusal::Unauthenticated);
-                }
-                self.role_of(token.trim()).ok_or(Refusal::Unauthenticated)?
-            }
-            None if self.is_open => Role::Admin,
-            None => {
-                let has_certificate = request.peer_certs().is_some_and(|certs| !certs.is_empty());
-                let role = self.certificate_role.filter(|_| has_certificate);
-                role.ok_or(Refusal::Unauthenticated)?
-            }
+    pub(crate) fn check<T>(&self, request: &Request<T>, needed: Needed<'_>) -> Result<(), Refusal> {
+        let Some(value) = request.metadata().get("authorization") else {
+            let has_certificate = request.peer_certs().is_some_and(|certs| !certs.is_empty());
+            let certified = self.certificate_role.filter(|_| has_certificate);
+            let role = if self.is_open { Some(Role::Admin) } else { certified };
+            return decide(needed, role.ok_or(Refusal::Unauthenticated)?, None, "certificate");
         };
-        if role.may_act_as(wanted) { Ok(()) } else { Err(Refusal::Forbidden) }
+        let value = value.to_str().map_err(|_| Refusal::Unauthenticated)?;
+        let (scheme, token) = value.split_once(' ').ok_or(Refusal::Unauthenticated)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refusal::Unauthenticated);
+        }
+        let token = self.find(token.trim()).ok_or(Refusal::Unauthenticated)?;
+        decide(needed, token.role, token.organization.as_deref(), &token.name)
     }
 
-    fn role_of(&self, token: &str) -> Option<Role> {
+    fn find(&self, token: &str) -> Option<&Token> {
         let presented = sha256(token);
         let (mut place, mut is_found) = (0u64, Choice::from(0));
         for (index, known) in self.tokens.iter().enumerate() {
@@ -106,8 +125,20 @@ impl Access {
             is_found |= is_equal;
         }
         let place = usize::try_from(place).ok()?;
-        bool::from(is_found).then(|| self.tokens[place].role)
+        bool::from(is_found).then(|| &self.tokens[place])
     }
+}
+
+fn decide(
+    needed: Needed<'_>,
+    role: Role,
+    organization: Option<&str>,
+    name: &str,
+) -> Result<(), Refusal> {
+    if needed.is_of(role, organization) {
+        return Ok(());
+    }
+    Err(Refusal::Forbidden { permission: needed.as_str(), name: name.to_owned(), role })
 }
 
 fn sha256(token: &str) -> [u8; 32] {
@@ -118,13 +149,18 @@ fn sha256(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    const ACME: Needed<'_> = Needed::Balances { organization: "acme" };
+
     #[test]
     fn a_role_opens_its_own_doors_and_admin_all() {
+        let mut own = Token::new("acme's", "o", Role::Viewer);
+        own.organization = Some("acme".to_owned());
         let access = Access {
             tokens: vec![
                 Token::new("gateways", "g", Role::Gateway),
                 Token::new("portal", "r", Role::BalancesRead),
                 Token::new("people", "a", Role::Admin),
+                own,
             ],
             ..Access::default()
         };
@@ -135,14 +171,19 @@ mod tests {
             }
             access.check(&request, wanted)
         };
-        assert!(ask(Some("Bearer g"), Role::Gateway).is_ok());
-        assert!(ask(Some("bearer a"), Role::Gateway).is_ok());
-        assert!(ask(Some("Bearer r"), Role::BalancesRead).is_ok());
-        assert!(matches!(ask(Some("Bearer r"), Role::Gateway), Err(Refusal::Forbidden)));
-        assert!(matches!(ask(Some("Bearer g"), Role::BalancesRead), Err(Refusal::Forbidden)));
-        for header in [None, Some("Bearer x"), Some("Basic g"), Some("g"), Some("Bearer ")] {
-            assert!(matches!(ask(header, Role::Gateway), Err(Refusal::Unauthenticated)));
+        assert!(ask(Some("Bearer g"), Needed::Exchange).is_ok());
+        assert!(ask(Some("bearer a"), Needed::Exchange).is_ok());
+        assert!(ask(Some("Bearer r"), ACME).is_ok());
+        assert!(ask(Some("Bearer o"), ACME).is_ok());
+        let other = Needed::Balances { organization: "other" };
+        let refused = [("r", Needed::Exchange), ("g", ACME), ("o", other), ("o", Needed::Exchange)];
+        for (token, needed) in refused {
+            let answer = ask(Some(&format!("Bearer {token}")), needed);
+            assert!(matches!(answer, Err(Refusal::Forbidden { .. })), "{token}");
         }
-        assert!(Access::open().check(&Request::new(()), Role::Admin).is_ok());
+        for header in [None, Some("Bearer x"), Some("Basic g"), Some("g"), Some("Bearer ")] {
+            assert!(matches!(ask(header, Needed::Exchange), Err(Refusal::Unauthenticated)));
+        }
+        assert!(Access::open().check(&Request::new(()), Needed::Exchange).is_ok());
     }
 }

@@ -53,11 +53,12 @@ pub mod settings;
 mod shard;
 mod standing;
 
-pub use access::{Access, Role, Token};
+pub use access::{Access, Token};
 pub use changes::Changes;
 pub use exposures::Exposures;
 pub use settings::{ExposureTerms, Settings, Tls};
 pub use standing::{Standing, StandingWatch};
+pub use tollgate_ledger_store::Role;
 
 use node::{Node, NodeParts};
 use settings::COMMANDS_MAX;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tollgate_ledger_store::LedgerError;
 use tollgate_ledger_store::catalogue::CatalogueError;
+use tollgate_ledger_store::{LedgerError, Role};
 use tollgate_metering::node::stream::SeqNotRising;
 use tollgate_metering::rating::RatingError;
 use tollgate_proto::WireError;
@@ -16,8 +16,15 @@ pub enum Refusal {
     #[error("a bearer token or a client certificate is needed")]
     Unauthenticated,
     /// A token that may not do this.
-    #[error("this token may not do that")]
-    Forbidden,
+    #[error("permission {permission} is missing here: {name} has role {role}")]
+    Forbidden {
+        /// What it needs.
+        permission: &'static str,
+        /// The token's name.
+        name: String,
+        /// Its role.
+        role: Role,
+    },
     /// A message that cannot be read.
     #[error("cannot be read: {}", .0.to_line())]
     Unreadable(WireError),
@@ -81,7 +88,7 @@ impl Refusal {
     fn code(&self) -> Code {
         match self {
             Refusal::Unauthenticated => Code::Unauthenticated,
-            Refusal::Forbidden => Code::PermissionDenied,
+            Refusal::Forbidden { .. } => Code::PermissionDenied,
             Refusal::Unreadable(_)
             | Refusal::Invalid { .. }
             | Refusal::Protocol(_)

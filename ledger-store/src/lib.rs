@@ -13,6 +13,7 @@
 //! before its registers; an unknown outcome is never reported as a failure.
 //! Not here: prices and balances (`metering`), who may do what (`management`).
 
+pub mod access;
 pub mod book;
 pub mod catalogue;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod rates;
 pub mod sqlite;
 pub mod verify;
 
+pub use access::Role;
 pub use book::{Book, BookError, Booked};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use clock::{Clock, SystemClock};

@@ -1,42 +1,73 @@
-//! Who asks, and what they may do.
+//! Who asks: bearer tokens, and HTTP Basic with a token as the password, as clients of Apigee Edge
+//! send it.
+//!
+//! Who asks is found out before a route is known to need anything; whether he may is decided by
+//! `permission`, so that a refusal can name what was needed.
+//! Not here: what a role may do (`permission`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header;
-use http::request::Parts as Head;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tollgate_ledger_store::{CatalogueError, Role};
 
 use crate::error::ApiError;
+use crate::permission::Permission;
 use crate::router::Api;
-
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// Read balances and their entries, nothing else.
-    BalancesRead,
-}
 
 /// Somebody with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The token's name, as entries of the journal show it. Never the token.
     pub name: String,
-    /// What it may do.
+    /// What he is.
     pub role: Role,
+    /// The organization that he is bound to; `None` for none.
+    pub organization: Option<String>,
 }
 
-/// Tells who a bearer token belongs to.
+/// Why nobody is known to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum Unidentified {
+    /// There is no token.
+    #[error("request has none")]
+    None,
+    /// The header has none that could be read.
+    #[error("authorization header has neither Bearer nor Basic with a token as the password")]
+    Malformed,
+    /// Nobody has it.
+    #[error("token is not known, or was revoked")]
+    Unknown,
+    /// It is over.
+    #[error("token {name} has expired")]
+    Expired {
+        /// Whose it was.
+        name: String,
+    },
+    /// It is signed, and not for us.
+    #[error("token is refused: {0}")]
+    Refused(String),
+    /// It cannot be told now.
+    #[error("tokens cannot be looked up")]
+    Unavailable(#[source] CatalogueError),
+}
+
+/// Tells who a token belongs to.
 #[async_trait]
 pub trait Authorizer: Send + Sync + 'static {
-    /// Who the token belongs to; `None` for nobody.
-    async fn identify(&self, token: &str) -> Option<Identity>;
+    /// Who the token belongs to.
+    ///
+    /// # Errors
+    /// [`Unidentified`].
+    async fn identify(&self, token: &str) -> Result<Identity, Unidentified>;
 }
 
 /// A fixed list of tokens, known by their SHA-256.
@@ -45,19 +76,33 @@ pub struct Tokens {
     tokens: Vec<([u8; 32], Identity)>,
 }
 
+/// Who asks, as far as it is known.
+#[derive(Clone)]
+pub(crate) struct Asker(Result<Identity, Arc<Unidentified>>);
+
+// === impl Identity ===
+
+impl Identity {
+    /// Somebody who is bound to no organization.
+    #[must_use]
+    pub fn new(name: &str, role: Role) -> Identity {
+        Identity { name: name.to_owned(), role, organization: None }
+    }
+}
+
 // === impl Tokens ===
 
 impl Tokens {
     /// Adds a token.
     #[must_use]
     pub fn with(self, token: &str, name: &str, role: Role) -> Tokens {
-        self.with_sha256(Sha256::digest(token.as_bytes()).into(), name, role)
+        self.with_sha256(Sha256::digest(token.as_bytes()).into(), Identity::new(name, role))
     }
 
     /// Adds a token by its SHA-256.
     #[must_use]
-    pub fn with_sha256(mut self, sha256: [u8; 32], name: &str, role: Role) -> Tokens {
-        self.tokens.push((sha256, Identity { name: name.to_owned(), role }));
+    pub fn with_sha256(mut self, sha256: [u8; 32], identity: Identity) -> Tokens {
+        self.tokens.push((sha256, identity));
         self
     }
 }
@@ -71,7 +116,7 @@ impl fmt::Debug for Tokens {
 
 #[async_trait]
 impl Authorizer for Tokens {
-    async fn identify(&self, token: &str) -> Option<Identity> {
+    async fn identify(&self, token: &str) -> Result<Identity, Unidentified> {
         let given: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         // Every hash is compared whole, so that the time says nothing about how much was right.
         let mut found = Choice::from(0);
@@ -81,61 +126,70 @@ impl Authorizer for Tokens {
             index.conditional_assign(&at, is_equal);
             found |= is_equal;
         }
-        let identity = &self.tokens.get(usize::try_from(index).ok()?)?.1;
-        bool::from(found).then(|| identity.clone())
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        match (bool::from(found), self.tokens.get(at)) {
+            (true, Some((_, identity))) => Ok(identity.clone()),
+            (true, None) | (false, _) => Err(Unidentified::Unknown),
+        }
     }
 }
 
-/// Lets requests with a valid token through, with their [`Identity`].
+// === impl Asker ===
+
+impl Default for Asker {
+    fn default() -> Asker {
+        Asker(Err(Arc::new(Unidentified::None)))
+    }
+}
+
+impl Asker {
+    /// Who asks, for a route that needs this permission.
+    ///
+    /// # Errors
+    /// `Unauthenticated`.
+    pub(crate) fn identity(self, permission: Permission) -> Result<Identity, ApiError> {
+        self.0.map_err(|why| ApiError::Unauthenticated { permission: Some(permission), why })
+    }
+}
+
+/// Finds out who asks. A route decides whether he may; where one forgot to, nobody unknown gets
+/// its answer.
 pub(crate) async fn authenticate(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let token = request.headers().get(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
-    let Some(token) = token.filter(|token| !token.is_empty()) else {
-        return ApiError::Unauthenticated.into_response();
+    let asker = match token(request.headers()) {
+        Ok(token) => api.authorizer.identify(&token).await,
+        Err(why) => Err(why),
     };
-    let Some(identity) = api.authorizer.identify(&token).await else {
-        return ApiError::Unauthenticated.into_response();
-    };
-    request.extensions_mut().insert(identity);
-    next.run(request).await
-}
-
-/// An [`Identity`] that may do everything.
-pub(crate) struct Admin(pub(crate) Identity);
-
-/// An [`Identity`] that may read balances.
-pub(crate) struct Reader;
-
-impl<S: Sync> FromRequestParts<S> for Admin {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(head: &mut Head, _: &S) -> Result<Admin, ApiError> {
-        let identity = identity(head)?;
-        match identity.role {
-            Role::Admin => Ok(Admin(identity)),
-            Role::BalancesRead => {
-                Err(ApiError::Forbidden { name: identity.name, action: "do this" })
-            }
+    let asker = Asker(asker.map_err(Arc::new));
+    request.extensions_mut().insert(asker.clone());
+    let response = next.run(request).await;
+    match asker.0 {
+        Err(why) if response.status().is_success() => {
+            tracing::error!("a route asked for no permission");
+            ApiError::Unauthenticated { permission: None, why }.into_response()
         }
+        Err(_) | Ok(_) => response,
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Reader {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(head: &mut Head, _: &S) -> Result<Reader, ApiError> {
-        match identity(head)?.role {
-            Role::Admin | Role::BalancesRead => Ok(Reader),
-        }
-    }
-}
-
-fn identity(head: &Head) -> Result<Identity, ApiError> {
-    head.extensions.get::<Identity>().cloned().ok_or(ApiError::Unauthenticated)
+/// The token of a request.
+fn token(headers: &HeaderMap) -> Result<String, Unidentified> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(Unidentified::None)?;
+    let value = value.to_str().map_err(|_| Unidentified::Malformed)?;
+    let (scheme, given) = value.split_once(' ').ok_or(Unidentified::Malformed)?;
+    let given = given.trim();
+    let token = if scheme.eq_ignore_ascii_case("bearer") {
+        given.to_owned()
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let pair = STANDARD.decode(given).map_err(|_| Unidentified::Malformed)?;
+        let pair = String::from_utf8(pair).map_err(|_| Unidentified::Malformed)?;
+        let (_, password) = pair.split_once(':').ok_or(Unidentified::Malformed)?;
+        password.to_owned()
+    } else {
+        return Err(Unidentified::Malformed);
+    };
+    if token.is_empty() { Err(Unidentified::Malformed) } else { Ok(token) }
 }

@@ -2,19 +2,28 @@
 //!
 //! Handlers say what happened; `respond` alone decides how that looks on the wire.
 
+use std::sync::Arc;
+
 use tollgate_ledger_store::book::BookError;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
 use tollgate_metering::booking::BookingError;
 
+use crate::auth::{Identity, Unidentified};
+use crate::permission::Permission;
+
 /// Why a call was not answered as asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No token, or one that nobody has.
-    #[error("request has no valid bearer token")]
-    Unauthenticated,
-    /// The token may not do this.
-    #[error("token {name} may not {action}")]
-    Forbidden { name: String, action: &'static str },
+    /// Nobody is known to ask.
+    #[error("{} needs a bearer token, or Basic with a token as the password: {why}", needed(*permission))]
+    Unauthenticated { permission: Option<Permission>, why: Arc<Unidentified> },
+    /// Whoever asks may not do this, or not here.
+    #[error(
+        "permission {permission}{} is missing: token {} has role {}{}",
+        inside(organization.as_deref()), identity.name, identity.role,
+        inside(identity.organization.as_deref())
+    )]
+    Forbidden { permission: Permission, identity: Identity, organization: Option<String> },
     /// There is no such path.
     #[error("path does not exist")]
     NoSuchPath,
@@ -101,4 +110,12 @@ impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> ApiError {
         ApiError::Catalogue(CatalogueError::Ledger(error))
     }
+}
+
+fn needed(permission: Option<Permission>) -> String {
+    permission.map_or_else(|| "this".to_owned(), |permission| format!("permission {permission}"))
+}
+
+fn inside(organization: Option<&str>) -> String {
+    organization.map_or_else(String::new, |name| format!(" in organization {name}"))
 }

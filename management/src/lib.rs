@@ -2,7 +2,7 @@
 //! `/v1/organizations/…`, over the catalogue and the ledger.
 //!
 //! A request goes top to bottom through one file each: `server` (connections, limits, shutdown)
-//! → `router` (paths) → `auth` (who asks) → a module of `routes` (what is asked) → the catalogue
+//! → `router` (paths) → `auth` (who asks) → `permission` (whether he may) → a module of `routes` (what is asked) → the catalogue
 //! or the book. Shapes on the wire are in `shapes`, apart from what is stored, so that either can
 //! change. Every error becomes a response in `respond`, in Google's shape.
 //!
@@ -26,6 +26,7 @@ mod extract;
 mod json;
 mod metrics;
 mod number;
+mod permission;
 mod respond;
 mod router;
 mod routes;
@@ -38,10 +39,12 @@ use std::time::Duration;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, Ledger};
 
-pub use auth::{Authorizer, Identity, Role, Tokens};
+pub use auth::{Authorizer, Identity, Tokens, Unidentified};
 pub use exposures::{ExposureSource, NoExposures};
 pub use metrics::Metrics;
+pub use permission::Permission;
 pub use server::run;
+pub use tollgate_ledger_store::Role;
 
 /// What the API works with.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tollgate_ledger_store::catalogue::error::What;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
 
+use crate::auth::Unidentified;
 use crate::error::ApiError;
 
 /// HTTP status, google.rpc.Code and Apigee's code of an error.
@@ -39,7 +40,18 @@ impl ApiError {
     fn kind(&self) -> Kind {
         use StatusCode as Http;
         match self {
-            ApiError::Unauthenticated => kind(Http::UNAUTHORIZED, "UNAUTHENTICATED", None),
+            ApiError::Unauthenticated { why, .. } => match why.as_ref() {
+                Unidentified::Unavailable(_) => retried(
+                    Http::SERVICE_UNAVAILABLE,
+                    "UNAVAILABLE",
+                    Some("tollgate.ledger.unavailable"),
+                ),
+                Unidentified::None
+                | Unidentified::Malformed
+                | Unidentified::Unknown
+                | Unidentified::Expired { .. }
+                | Unidentified::Refused(_) => kind(Http::UNAUTHORIZED, "UNAUTHENTICATED", None),
+            },
             ApiError::Forbidden { .. } => kind(Http::FORBIDDEN, "PERMISSION_DENIED", None),
             ApiError::NoSuchPath | ApiError::Unsupported(_) => {
                 kind(Http::NOT_FOUND, "NOT_FOUND", None)
@@ -86,7 +98,36 @@ impl ApiError {
                 "violations": [{ "type": reason, "subject": "", "description": message }],
             }]);
         }
+        if let Some(info) = self.missing_permission() {
+            error["details"] = json!([info]);
+        }
         json!({ "error": error })
+    }
+
+    /// What is missing, as Google's clients read it.
+    fn missing_permission(&self) -> Option<Value> {
+        let (reason, metadata) =
+            if let ApiError::Forbidden { permission, identity, organization } = self {
+                let metadata = json!({
+                    "permission": permission.as_str(),
+                    "role": identity.role.as_str(),
+                    "token": identity.name,
+                    "organization": organization.as_deref().unwrap_or_default(),
+                });
+                ("IAM_PERMISSION_DENIED", metadata)
+            } else if let ApiError::Unauthenticated { permission: Some(permission), why } = self
+                && !matches!(why.as_ref(), Unidentified::Unavailable(_))
+            {
+                ("CREDENTIALS_MISSING", json!({ "permission": permission.as_str() }))
+            } else {
+                return None;
+            };
+        Some(json!({
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": reason,
+            "domain": "tollgate",
+            "metadata": metadata,
+        }))
     }
 
     /// What the client is told: causes inside the ledger are for the log.
@@ -174,8 +215,9 @@ impl IntoResponse for ApiError {
         let mut response = json_response(kind.http, &self.body(&kind));
         let headers = response.headers_mut();
         if kind.http == StatusCode::UNAUTHORIZED {
-            let bearer = HeaderValue::from_static("Bearer realm=\"tollgate\"");
-            headers.insert(header::WWW_AUTHENTICATE, bearer);
+            for scheme in ["Bearer realm=\"tollgate\"", "Basic realm=\"tollgate\""] {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            }
         }
         if let Some(seconds) = kind.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));

@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 
 use crate::auth::authenticate;
 use crate::error::ApiError;
+use crate::permission::may;
 use crate::routes::{
     apps, balances, developers, health, keys, organizations, plans, products, subscriptions,
     wallets,
@@ -135,7 +136,7 @@ fn product_paths() -> Router<Api> {
 }
 
 fn app_groups() -> MethodRouter<Api> {
-    routing::any(async || ApiError::Unsupported("appgroups"))
+    routing::any(async |_: may::DevelopersRead| ApiError::Unsupported("appgroups"))
 }
 
 /// Ends a request that takes too long.

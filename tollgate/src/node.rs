@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_balance_sync as balance_sync;
 use tollgate_ledger_store::book::Book;
-use tollgate_ledger_store::{Catalogue, Clock, Ledger, RateSource, SystemClock};
+use tollgate_ledger_store::{Catalogue, Clock, Ledger, RateSource, Role, SystemClock};
 use tollgate_management as management;
 use tollgate_metering::WalletId;
 use tollgate_metering::exposure::Exposure;
 
-use crate::config::node::{NodeFile, Role, TokenSection};
+use crate::config::node::{NodeFile, TokenSection};
 use crate::config::secret::{Secret, SecretError};
 use crate::config::sections::ServerTls;
 use crate::ledger::open::{OpenError, Store};
@@ -32,10 +32,12 @@ use crate::telemetry::{self, LogFormat, TelemetryError};
 pub(crate) struct Token {
     /// Whose it is.
     pub(crate) name: String,
-    /// The token itself.
-    pub(crate) secret: Secret,
-    /// What its bearer may do.
+    /// SHA-256 of the token itself.
+    pub(crate) sha256: [u8; 32],
+    /// What its bearer is.
     pub(crate) role: Role,
+    /// The organization that he is bound to.
+    pub(crate) organization: Option<String>,
 }
 
 /// What a node serves, and where.
@@ -175,16 +177,11 @@ pub(crate) fn start(
     let exposures = balance_sync::Exposures::default();
     let NodeParts { store, sync, management, tokens, settings, registry } = parts;
     if let Some(bound) = management {
-        let authorizer =
-            tokens.iter().fold(management::Tokens::default(), |all, token| match token.role {
-                Role::Admin => {
-                    all.with(token.secret.expose(), &token.name, management::Role::Admin)
-                }
-                Role::BalancesRead => {
-                    all.with(token.secret.expose(), &token.name, management::Role::BalancesRead)
-                }
-                Role::Gateway => all,
-            });
+        let authorizer = tokens.iter().fold(management::Tokens::default(), |all, token| {
+            let (name, role) = (token.name.clone(), token.role);
+            let organization = token.organization.clone();
+            all.with_sha256(token.sha256, management::Identity { name, role, organization })
+        });
         let ledger: Arc<dyn Ledger> =
             Arc::new(Noticed::new(Arc::clone(&store.ledger), changes.clone()));
         let documents = Noticed::new(Arc::clone(&store.documents), changes.clone());
@@ -235,31 +232,29 @@ impl management::ExposureSource for Measured {
 /// The tokens of a configuration, read.
 fn read_tokens(sections: &[TokenSection]) -> Result<Vec<Token>, NodeError> {
     let read = |section: &TokenSection| {
-        let name = section.name.clone();
-        match section.secret.read() {
-            Ok(secret) => Ok(Token { name, secret, role: section.role }),
-            Err(source) => Err(NodeError::Token { name, source }),
-        }
+        let TokenSection { name, secret, role, organization, .. } = section.clone();
+        let sha256 = match (section.given_sha256(), secret.map(|place| place.read())) {
+            (Some(sha256), _) => sha256,
+            (None, Some(Ok(secret))) => secret.sha256(),
+            (None, Some(Err(source))) => return Err(NodeError::Token { name, source }),
+            (None, None) => unreachable!("a checked section has one of the two"),
+        };
+        Ok(Token { name, sha256, role, organization })
     };
     sections.iter().map(read).collect()
 }
 
 /// What balance-sync lets in: every token in its role.
 pub(crate) fn access(tokens: &[Token]) -> balance_sync::Access {
-    let token = |token: &Token| {
-        balance_sync::Token::new(&token.name, token.secret.expose(), role(token.role))
+    let token = |token: &Token| balance_sync::Token {
+        name: token.name.clone(),
+        sha256: token.sha256,
+        role: token.role,
+        organization: token.organization.clone(),
     };
     balance_sync::Access {
         tokens: tokens.iter().map(token).collect(),
         ..balance_sync::Access::default()
-    }
-}
-
-fn role(role: Role) -> balance_sync::Role {
-    match role {
-        Role::Gateway => balance_sync::Role::Gateway,
-        Role::BalancesRead => balance_sync::Role::BalancesRead,
-        Role::Admin => balance_sync::Role::Admin,
     }
 }
 
@@ -269,7 +264,7 @@ fn settings(file: &NodeFile, tokens: &[Token]) -> Result<balance_sync::Settings,
     if let Some(section) = &file.sync.tls {
         tls = Some(read_tls(section)?);
         access.certificate_role =
-            section.client_ca_file.as_ref().map(|_| role(file.sync.certificate_role));
+            section.client_ca_file.as_ref().map(|_| file.sync.certificate_role);
     }
     let mut settings = match &file.ledger.cassandra {
         Some(_) => balance_sync::Settings::for_cluster(access),
@@ -292,6 +287,15 @@ fn read_tls(section: &ServerTls) -> Result<balance_sync::Tls, NodeError> {
         key: read(&section.key_file)?,
         client_ca: section.client_ca_file.as_ref().map(read).transpose()?,
     })
+}
+
+// === impl Token ===
+
+impl Token {
+    /// One that was made here, bound to no organization.
+    pub(crate) fn new(name: &str, secret: &Secret, role: Role) -> Self {
+        Self { name: name.to_owned(), sha256: secret.sha256(), role, organization: None }
+    }
 }
 
 // === impl RunningNode ===

@@ -14,9 +14,8 @@ use tollgate_balance_sync::Settings;
 use tollgate_gateway::config::{Listener, Proxy};
 use tollgate_gateway::server::{BoundListener, ServeError};
 use tollgate_gateway::sync_client::{SyncSettings, Token as SyncToken};
-use tollgate_ledger_store::SystemClock;
+use tollgate_ledger_store::{Role, SystemClock};
 
-use crate::config::node::Role;
 use crate::config::secret::Secret;
 use crate::config::standalone::{StandaloneFile, StandaloneSection};
 use crate::data_dir::{DataDir, DataDirError, random_token};
@@ -211,8 +210,8 @@ impl Start<'_> {
         // Gateways of this process are known by a token that nobody else learns.
         let token = random_token();
         let tokens = vec![
-            Token { name: "gateways".to_owned(), secret: token.clone(), role: Role::Gateway },
-            Token { name: "admin".to_owned(), secret: self.admin, role: Role::Admin },
+            Token::new("gateways", &token, Role::Gateway),
+            Token::new("admin", &self.admin, Role::Admin),
         ];
         let node_stopping = CancellationToken::new();
         let mut settings = Settings::for_file(node::access(&tokens));

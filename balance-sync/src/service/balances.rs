@@ -11,7 +11,7 @@ use tollgate_proto::{incarnation, v1};
 use tonic::{Request, Response, Status};
 
 use super::Services;
-use crate::access::Role;
+use crate::access::Needed;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::settings::VIEW_TIMEOUT;
@@ -62,7 +62,8 @@ impl Services {
         request: Request<v1::GetBalanceRequest>,
     ) -> Result<v1::GetBalanceResponse, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Role::BalancesRead)?;
+        let needed = Needed::Balances { organization: &request.get_ref().organization };
+        node.settings.access.check(&request, needed)?;
         let request = request.into_inner();
         let developer = developer(node, &request.organization, &request.developer).await?;
         let wanted = currency(&request.currency)?;
@@ -82,7 +83,8 @@ impl Services {
         request: Request<v1::ListBalancesRequest>,
     ) -> Result<v1::ListBalancesResponse, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Role::BalancesRead)?;
+        let needed = Needed::Balances { organization: &request.get_ref().organization };
+        node.settings.access.check(&request, needed)?;
         let request = request.into_inner();
         let organization = named("organization", &request.organization)?;
         let size = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
@@ -120,7 +122,8 @@ impl Services {
         request: Request<v1::WatchBalanceRequest>,
     ) -> Result<ReceiverStream<Result<v1::Balance, Status>>, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Role::BalancesRead)?;
+        let needed = Needed::Balances { organization: &request.get_ref().organization };
+        node.settings.access.check(&request, needed)?;
         let request = request.into_inner();
         let developer = developer(node, &request.organization, &request.developer).await?;
         let interval = match u64::from(request.min_interval_ms) {

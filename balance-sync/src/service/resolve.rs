@@ -6,7 +6,7 @@ use tollgate_proto::{PlanPrices, Problem, WireError, v1};
 use tonic::{Request, Response, Status};
 
 use super::Services;
-use crate::access::Role;
+use crate::access::Needed;
 use crate::refusal::Refusal;
 
 #[tonic::async_trait]
@@ -27,7 +27,7 @@ impl Services {
         request: Request<v1::ResolveKeyRequest>,
     ) -> Result<v1::Caller, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Role::Gateway)?;
+        node.settings.access.check(&request, Needed::Exchange)?;
         node.standing.now().generation()?;
         let sha256 = request.into_inner().key_sha256;
         let sha256: [u8; 32] = sha256.as_slice().try_into().map_err(|_| {

@@ -9,7 +9,7 @@ use tollgate_proto::{uuid, v1};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Services;
-use crate::access::Role;
+use crate::access::Needed;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::NAME_BYTES_MAX;
@@ -33,7 +33,7 @@ impl v1::sync_server::Sync for Services {
         request: Request<Streaming<v1::GatewayMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let node = &self.0;
-        node.settings.access.check(&request, Role::Gateway)?;
+        node.settings.access.check(&request, Needed::Exchange)?;
         node.standing.now().generation()?;
         let mut incoming = request.into_inner();
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
@@ -85,7 +85,7 @@ impl Services {
         request: Request<v1::RegisterRequest>,
     ) -> Result<v1::RegisterResponse, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Role::Gateway)?;
+        node.settings.access.check(&request, Needed::Exchange)?;
         let generation = node.standing.now().generation()?;
         let request = request.into_inner();
         let id = uuid("incarnation_id", &request.incarnation_id)?;

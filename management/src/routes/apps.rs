@@ -4,16 +4,16 @@ use axum::extract::State;
 use tollgate_ledger_store::catalogue::records::Approval;
 
 use super::{Answer, developer};
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{At, Body, Json, Parameters};
 use crate::json;
+use crate::permission::may;
 use crate::router::{Api, created, done, ok};
 use crate::shapes::apps::{AppInput, AppList, AppName, AppShape};
 
 pub(crate) async fn list(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -32,7 +32,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(mut input): Json<AppInput>,
@@ -48,7 +48,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsRead,
     At((organization, name, app)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -59,7 +59,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app)): At<(String, String, String)>,
     query: Parameters,
     Json(input): Json<AppInput>,
@@ -71,7 +71,7 @@ pub(crate) async fn update(
 /// `POST …/apps/{app}?action=approve|revoke`, or with a body as an update.
 pub(crate) async fn act(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app)): At<(String, String, String)>,
     query: Parameters,
     Body(body): Body,
@@ -88,7 +88,7 @@ pub(crate) async fn act(
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {

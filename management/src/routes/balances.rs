@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::booking::{self, Asked};
 use super::{Answer, developer};
-use crate::auth::{Admin, Reader};
 use crate::error::ApiError;
 use crate::extract::{At, Json, Parameters};
+use crate::permission::may;
 use crate::router::{Api, ok};
 use crate::shapes::balances::{
     AdjustInput, CreditInput, DeveloperBalance, EntryList, EntryShape, WalletShape,
@@ -29,7 +29,7 @@ const IDEMPOTENCY_KEY_NAME: &str = "Idempotency-Key";
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Reader,
+    _: may::BalancesRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -42,7 +42,7 @@ pub(crate) async fn get(
 /// balance as it is now.
 pub(crate) async fn credit(
     State(api): State<Api>,
-    Admin(by): Admin,
+    may::BalancesCredit(by): may::BalancesCredit,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<CreditInput>,
@@ -73,7 +73,7 @@ pub(crate) async fn credit(
 /// A positive adjustment lowers the balance, a negative one raises it.
 pub(crate) async fn adjust(
     State(api): State<Api>,
-    Admin(by): Admin,
+    may::BalancesAdjust(by): may::BalancesAdjust,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     headers: HeaderMap,
@@ -111,7 +111,7 @@ pub(crate) async fn adjust(
 /// The journal of a developer's wallets in order of id: Tollgate's own.
 pub(crate) async fn entries(
     State(api): State<Api>,
-    _: Reader,
+    _: may::BalancesRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {

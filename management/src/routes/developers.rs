@@ -3,9 +3,9 @@
 use axum::extract::State;
 
 use super::{Answer, developer, wallets};
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{self, At, Json, Parameters};
+use crate::permission::may;
 use crate::router::{Api, created, done, ok};
 use crate::shapes::developers::{
     DeveloperInput, DeveloperList, DeveloperName, DeveloperShape, MonetizationConfig,
@@ -16,7 +16,7 @@ const APPS_SHOWN: usize = 100;
 
 pub(crate) async fn list(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersRead,
     At(organization): At<String>,
     query: Parameters,
 ) -> Answer {
@@ -42,7 +42,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersWrite,
     At(organization): At<String>,
     query: Parameters,
     Json(input): Json<DeveloperInput>,
@@ -55,7 +55,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -68,7 +68,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<DeveloperInput>,
@@ -83,7 +83,7 @@ pub(crate) async fn update(
 /// `POST …/developers/{developer}?action=active|inactive`.
 pub(crate) async fn act(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -103,7 +103,7 @@ pub(crate) async fn act(
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -115,7 +115,7 @@ pub(crate) async fn delete(
 
 pub(crate) async fn monetization_config(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -126,7 +126,7 @@ pub(crate) async fn monetization_config(
 
 pub(crate) async fn set_monetization_config(
     State(api): State<Api>,
-    _: Admin,
+    _: may::DevelopersWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<MonetizationConfig>,

@@ -4,10 +4,10 @@ use axum::extract::State;
 
 use super::apps::action;
 use super::{Answer, developer};
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{At, Body, Json, Parameters};
 use crate::json;
+use crate::permission::may;
 use crate::router::{Api, created, done, ok};
 use crate::shapes::apps::{CredentialShape, KeyInput};
 
@@ -17,7 +17,7 @@ type KeyPath = At<(String, String, String, String)>;
 /// `POST …/keys` and `POST …/keys/create`.
 pub(crate) async fn create(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app)): At<(String, String, String)>,
     query: Parameters,
     Json(input): Json<KeyInput>,
@@ -32,7 +32,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsRead,
     At((organization, name, app, key)): KeyPath,
     query: Parameters,
 ) -> Answer {
@@ -44,7 +44,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app, key)): KeyPath,
     query: Parameters,
     Json(input): Json<KeyInput>,
@@ -56,7 +56,7 @@ pub(crate) async fn update(
 /// `POST …/keys/{key}?action=approve|revoke`, or with a body that puts products on it.
 pub(crate) async fn act(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app, key)): KeyPath,
     query: Parameters,
     Body(body): Body,
@@ -73,7 +73,7 @@ pub(crate) async fn act(
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app, key)): KeyPath,
     query: Parameters,
 ) -> Answer {
@@ -87,7 +87,7 @@ pub(crate) async fn delete(
 /// `POST …/keys/{key}/apiproducts/{product}?action=approve|revoke`.
 pub(crate) async fn act_on_product(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app, key, product)): At<(String, String, String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -106,7 +106,7 @@ pub(crate) async fn act_on_product(
 /// `DELETE …/keys/{key}/apiproducts/{product}`.
 pub(crate) async fn detach(
     State(api): State<Api>,
-    _: Admin,
+    _: may::AppsWrite,
     At((organization, name, app, key, product)): At<(String, String, String, String, String)>,
     query: Parameters,
 ) -> Answer {

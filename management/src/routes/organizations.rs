@@ -4,28 +4,33 @@ use axum::extract::State;
 use uuid::Uuid;
 
 use super::Answer;
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{At, Body, Json, Parameters};
 use crate::json;
+use crate::permission::may;
 use crate::router::{Api, created, ok};
 use crate::shapes::organizations::{
     AddonsInput, OrganizationInput, OrganizationList, OrganizationName, OrganizationShape,
     addons_operation,
 };
 
-pub(crate) async fn list(State(api): State<Api>, _: Admin, query: Parameters) -> Answer {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    may::OrganizationsList(by): may::OrganizationsList,
+    query: Parameters,
+) -> Answer {
     query.only(&[])?;
     let all = api.catalogue.organizations().await?;
-    let organizations =
-        all.into_iter().map(|found| OrganizationName { organization: found.name }).collect();
+    let is_own = |name: &String| by.organization.as_ref().is_none_or(|own| own == name);
+    let names = all.into_iter().map(|found| found.name).filter(is_own);
+    let organizations = names.map(|organization| OrganizationName { organization }).collect();
     Ok(ok(&OrganizationList { organizations }))
 }
 
 /// The name comes from the body or, as with Apigee, from the project in `parent`.
 pub(crate) async fn create(
     State(api): State<Api>,
-    _: Admin,
+    _: may::OrganizationsCreate,
     query: Parameters,
     Json(mut input): Json<OrganizationInput>,
 ) -> Answer {
@@ -48,7 +53,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::OrganizationsRead,
     At(name): At<String>,
     query: Parameters,
 ) -> Answer {
@@ -58,7 +63,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    _: Admin,
+    _: may::OrganizationsWrite,
     At(name): At<String>,
     query: Parameters,
     Json(input): Json<OrganizationInput>,
@@ -84,7 +89,7 @@ pub(crate) async fn update(
 /// `POST organizations/{organization}:setAddons`.
 pub(crate) async fn verb(
     State(api): State<Api>,
-    admin: Admin,
+    admin: may::OrganizationsWrite,
     At(segment): At<String>,
     query: Parameters,
     body: Body,
@@ -96,7 +101,7 @@ pub(crate) async fn verb(
 /// `POST organizations/{organization}/:setAddons`, as a client may send it.
 pub(crate) async fn verb_apart(
     State(api): State<Api>,
-    admin: Admin,
+    admin: may::OrganizationsWrite,
     At((name, verb)): At<(String, String)>,
     query: Parameters,
     body: Body,
@@ -107,7 +112,7 @@ pub(crate) async fn verb_apart(
 
 async fn run(
     api: &Api,
-    _: Admin,
+    _: may::OrganizationsWrite,
     name: &str,
     verb: &str,
     query: &Parameters,

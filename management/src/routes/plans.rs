@@ -4,9 +4,9 @@ use axum::extract::State;
 use tollgate_ledger_store::catalogue::records::Plan;
 
 use super::Answer;
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{At, Json, Page, Parameters};
+use crate::permission::may;
 use crate::router::{Api, created, ok};
 use crate::shapes::plans::{PlanInput, PlanList, PlanName, PlanShape, state_word};
 
@@ -15,7 +15,7 @@ const EVERY_PRODUCT: &str = "-";
 
 pub(crate) async fn list(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsRead,
     At((organization, product)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -56,7 +56,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsWrite,
     At((organization, product)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<PlanInput>,
@@ -69,7 +69,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsRead,
     At((organization, product, id)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -80,7 +80,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsWrite,
     At((organization, product, id)): At<(String, String, String)>,
     query: Parameters,
     Json(input): Json<PlanInput>,
@@ -93,7 +93,7 @@ pub(crate) async fn update(
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsWrite,
     At((organization, product, id)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {

@@ -3,15 +3,15 @@
 use axum::extract::State;
 
 use super::Answer;
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{At, Json, Parameters};
+use crate::permission::may;
 use crate::router::{Api, created, ok};
 use crate::shapes::products::{ProductInput, ProductList, ProductName, ProductShape};
 
 pub(crate) async fn list(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsRead,
     At(organization): At<String>,
     query: Parameters,
 ) -> Answer {
@@ -29,7 +29,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsWrite,
     At(organization): At<String>,
     query: Parameters,
     Json(mut input): Json<ProductInput>,
@@ -43,7 +43,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -53,7 +53,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<ProductInput>,
@@ -69,7 +69,7 @@ pub(crate) async fn update(
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    _: Admin,
+    _: may::ProductsWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {

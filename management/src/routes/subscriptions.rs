@@ -3,15 +3,15 @@
 use axum::extract::State;
 
 use super::{Answer, booking, developer};
-use crate::auth::Admin;
 use crate::error::ApiError;
 use crate::extract::{At, Json, Parameters};
+use crate::permission::may;
 use crate::router::{Api, created, ok};
 use crate::shapes::subscriptions::{SubscriptionInput, SubscriptionList, SubscriptionShape};
 
 pub(crate) async fn list(
     State(api): State<Api>,
-    _: Admin,
+    _: may::SubscriptionsRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -33,7 +33,7 @@ pub(crate) async fn list(
 /// it once.
 pub(crate) async fn buy(
     State(api): State<Api>,
-    Admin(by): Admin,
+    may::SubscriptionsWrite(by): may::SubscriptionsWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<SubscriptionInput>,
@@ -54,7 +54,7 @@ pub(crate) async fn buy(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Admin,
+    _: may::SubscriptionsRead,
     At((organization, name, id)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -67,7 +67,7 @@ pub(crate) async fn get(
 /// `POST …/subscriptions/{id}:expire`, with any body or none.
 pub(crate) async fn verb(
     State(api): State<Api>,
-    admin: Admin,
+    admin: may::SubscriptionsWrite,
     At((organization, name, segment)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -78,7 +78,7 @@ pub(crate) async fn verb(
 /// `POST …/subscriptions/{id}/:expire`, as Apigee's command line client sends it.
 pub(crate) async fn verb_apart(
     State(api): State<Api>,
-    admin: Admin,
+    admin: may::SubscriptionsWrite,
     At((organization, name, id, verb)): At<(String, String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -88,7 +88,7 @@ pub(crate) async fn verb_apart(
 
 async fn expire(
     api: &Api,
-    _: Admin,
+    _: may::SubscriptionsWrite,
     organization: &str,
     name: &str,
     (id, verb): (&str, &str),

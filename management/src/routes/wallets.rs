@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use super::booking;
 use super::{Answer, developer};
-use crate::auth::{Admin, Reader};
 use crate::error::ApiError;
 use crate::extract::{At, Json, Parameters};
+use crate::permission::may;
 use crate::router::{Api, ok};
 use crate::shapes::money;
 use crate::shapes::wallets::{WalletDetail, WalletInput, WalletList};
@@ -37,7 +37,7 @@ struct Change {
 
 pub(crate) async fn list(
     State(api): State<Api>,
-    _: Reader,
+    _: may::BalancesRead,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -54,7 +54,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    _: Reader,
+    _: may::BalancesRead,
     At((organization, name, code)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {
@@ -68,7 +68,7 @@ pub(crate) async fn get(
 /// repeated: a part that is as asked stays as it is. A lower limit that is refused changes nothing.
 pub(crate) async fn patch(
     State(api): State<Api>,
-    Admin(by): Admin,
+    may::WalletsWrite(by): may::WalletsWrite,
     At((organization, name, code)): At<(String, String, String)>,
     query: Parameters,
     Json(input): Json<WalletInput>,

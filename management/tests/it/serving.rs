@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use prometheus::TextEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,6 +21,10 @@ async fn a_token_says_who_may_do_what() {
     }
     let basic = "Authorization: Basic YTpi\r\n";
     assert_eq!(server.call("GET", &path, "", basic, None).await.status, 401);
+    // `anybody:` and the token, as clients of Apigee Edge send it.
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("anybody:{ADMIN}"));
+    let basic = format!("Authorization: Basic {pair}\r\n");
+    assert_eq!(server.call("GET", &path, "", &basic, None).await.status, 200);
     let lower = format!("authorization: bearer {ADMIN}\r\n");
     assert_eq!(server.call("GET", &path, "", &lower, None).await.status, 200);
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tollgate_balance_sync::ExposureTerms;
+use tollgate_ledger_store::Role;
 use tollgate_metering::Units;
 
 use super::file::{Checked, Problem};
@@ -79,22 +80,14 @@ pub(crate) struct ExposureSection {
 pub(crate) struct TokenSection {
     /// Whose it is, for logs and the journal; unique.
     pub(crate) name: String,
-    /// Where the token itself is.
-    pub(crate) secret: SecretPlace,
-    /// What its bearer may do.
+    /// Where the token itself is; this or `sha256`.
+    pub(crate) secret: Option<SecretPlace>,
+    /// SHA-256 of the token in hexadecimal.
+    pub(crate) sha256: Option<String>,
+    /// What its bearer is.
     pub(crate) role: Role,
-}
-
-/// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Role {
-    /// Be a gateway: report spend, resolve keys.
-    Gateway,
-    /// Read balances.
-    BalancesRead,
-    /// Everything, the management API included.
-    Admin,
+    /// The organization that it is bound to; a provider needs one.
+    pub(crate) organization: Option<String>,
 }
 
 fn gateway() -> Role {
@@ -119,6 +112,51 @@ impl ExposureSection {
     }
 }
 
+// === impl TokenSection ===
+
+impl TokenSection {
+    /// The SHA-256 that the section gives, if it gives one that is one.
+    pub(crate) fn given_sha256(&self) -> Option<[u8; 32]> {
+        let text = self.sha256.as_deref().filter(|text| text.len() == 64 && text.is_ascii())?;
+        let mut sha256 = [0u8; 32];
+        for (place, byte) in sha256.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
+        }
+        Some(sha256)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let problem = |key: &str, text: String| Problem::in_entry("token", &self.name, key, text);
+        match (&self.secret, &self.sha256) {
+            (Some(_), None) => {}
+            (None, Some(_)) if self.given_sha256().is_some() => {}
+            (None, Some(_)) => {
+                return Err(problem("sha256", "must be 64 hexadecimal digits".to_owned()));
+            }
+            (None, None) | (Some(_), Some(_)) => {
+                return Err(problem("secret", "either secret or sha256 is needed".to_owned()));
+            }
+        }
+        let bound = self.role.check_organization(self.organization.as_deref());
+        bound.map_err(|error| problem("role", error.to_string()))
+    }
+}
+
+/// What has to hold of all tokens of a file.
+pub(crate) fn check_tokens(tokens: &[TokenSection]) -> Result<(), Problem> {
+    for (place, token) in tokens.iter().enumerate() {
+        if token.name.is_empty() {
+            return Err(Problem::at("token.name", "must not be empty"));
+        }
+        if tokens[..place].iter().any(|other| other.name == token.name) {
+            let text = "another token has this name";
+            return Err(Problem::in_entry("token", &token.name, "name", text));
+        }
+        token.check()?;
+    }
+    Ok(())
+}
+
 // === impl NodeFile ===
 
 impl Checked for NodeFile {
@@ -130,19 +168,7 @@ impl Checked for NodeFile {
         if self.exposure.max_multiplier == Some(0) {
             return Err(Problem::at("exposure.max_multiplier", "must be above 0"));
         }
-        for (place, token) in self.token.iter().enumerate() {
-            if token.name.is_empty() {
-                return Err(Problem::at("token.name", "must not be empty"));
-            }
-            if self.token[..place].iter().any(|other| other.name == token.name) {
-                return Err(Problem::in_entry(
-                    "token",
-                    &token.name,
-                    "name",
-                    "another token has this name",
-                ));
-            }
-        }
+        check_tokens(&self.token)?;
         let is_there = |role| self.token.iter().any(|token| token.role == role);
         let has_certificates =
             self.sync.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());

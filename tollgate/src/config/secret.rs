@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 /// What a secret cannot be longer than.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -91,6 +92,11 @@ impl Secret {
     /// Wraps a secret that was made here.
     pub(crate) fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// What it is known by.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
     }
 
     /// The secret, for the one place that needs it.

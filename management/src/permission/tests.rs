@@ -1,0 +1,256 @@
+//! Every route × every role. A route that has no row here fails the test, and so does a row without
+//! its route.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::{Request, header};
+use serde_json::Value;
+use tollgate_ledger_store::book::Book;
+use tollgate_ledger_store::{
+    Catalogue, Clock, DocumentStore, Ledger, LedgerMetrics, RateSource, SqliteLedger, SystemClock,
+};
+use tower::Service;
+
+use super::*;
+use crate::auth::{Authorizer, Unidentified};
+use crate::{Limits, Metrics, NoExposures, Parts};
+
+/// Method, path below the root and what it needs; several methods at once where one handler has
+/// them all. Paths of one kind stand together.
+const ROUTES: &[(&str, &str, Option<Permission>)] = {
+    use Permission as P;
+    const ORGANIZATION: &str = "/v1/organizations/{organization}";
+    &[
+        ("GET", "/healthz", None),
+        ("GET", "/readyz", None),
+        ("GET", "/v1/organizations", Some(P::OrganizationsList)),
+        ("POST", "/v1/organizations", Some(P::OrganizationsCreate)),
+        ("GET", ORGANIZATION, Some(P::OrganizationsRead)),
+        ("PUT POST", ORGANIZATION, Some(P::OrganizationsWrite)),
+        ("POST", "…/{verb}", Some(P::OrganizationsWrite)),
+        ("GET POST PUT PATCH DELETE", "…/appgroups", Some(P::DevelopersRead)),
+        ("GET POST PUT PATCH DELETE", "…/appgroups/{*rest}", Some(P::DevelopersRead)),
+        // Developers.
+        ("GET", "…/developers", Some(P::DevelopersRead)),
+        ("POST", "…/developers", Some(P::DevelopersWrite)),
+        ("GET", "…/developers/{developer}", Some(P::DevelopersRead)),
+        ("PUT POST DELETE", "…/developers/{developer}", Some(P::DevelopersWrite)),
+        ("GET", "…/developers/{developer}/monetizationConfig", Some(P::DevelopersRead)),
+        ("PUT", "…/developers/{developer}/monetizationConfig", Some(P::DevelopersWrite)),
+        // Money.
+        ("GET", "…/developers/{developer}/balance", Some(P::BalancesRead)),
+        ("GET", "…/developers/{developer}/balance:entries", Some(P::BalancesRead)),
+        ("POST", "…/developers/{developer}/balance:credit", Some(P::BalancesCredit)),
+        ("POST", "…/developers/{developer}/balance/:credit", Some(P::BalancesCredit)),
+        ("POST", "…/developers/{developer}/balance:adjust", Some(P::BalancesAdjust)),
+        ("POST", "…/developers/{developer}/balance/:adjust", Some(P::BalancesAdjust)),
+        ("GET", "…/developers/{developer}/wallets", Some(P::BalancesRead)),
+        ("GET", "…/developers/{developer}/wallets/{currency}", Some(P::BalancesRead)),
+        ("PATCH", "…/developers/{developer}/wallets/{currency}", Some(P::WalletsWrite)),
+        // Subscriptions.
+        ("GET", "…/developers/{developer}/subscriptions", Some(P::SubscriptionsRead)),
+        ("POST", "…/developers/{developer}/subscriptions", Some(P::SubscriptionsWrite)),
+        (
+            "GET",
+            "…/developers/{developer}/subscriptions/{subscription}",
+            Some(P::SubscriptionsRead),
+        ),
+        (
+            "POST",
+            "…/developers/{developer}/subscriptions/{subscription}",
+            Some(P::SubscriptionsWrite),
+        ),
+        (
+            "POST",
+            "…/developers/{developer}/subscriptions/{subscription}/{verb}",
+            Some(P::SubscriptionsWrite),
+        ),
+        // Apps and keys.
+        ("GET", "…/developers/{developer}/apps", Some(P::AppsRead)),
+        ("POST", "…/developers/{developer}/apps", Some(P::AppsWrite)),
+        ("GET", "…/developers/{developer}/apps/{app}", Some(P::AppsRead)),
+        ("PUT POST DELETE", "…/developers/{developer}/apps/{app}", Some(P::AppsWrite)),
+        ("POST", "…/developers/{developer}/apps/{app}/keys", Some(P::AppsWrite)),
+        ("POST", "…/developers/{developer}/apps/{app}/keys/create", Some(P::AppsWrite)),
+        ("GET", "…/developers/{developer}/apps/{app}/keys/{key}", Some(P::AppsRead)),
+        ("PUT POST DELETE", "…/developers/{developer}/apps/{app}/keys/{key}", Some(P::AppsWrite)),
+        (
+            "POST DELETE",
+            "…/developers/{developer}/apps/{app}/keys/{key}/apiproducts/{product}",
+            Some(P::AppsWrite),
+        ),
+        // Products and plans.
+        ("GET", "…/apiproducts", Some(P::ProductsRead)),
+        ("POST", "…/apiproducts", Some(P::ProductsWrite)),
+        ("GET", "…/apiproducts/{product}", Some(P::ProductsRead)),
+        ("PUT DELETE", "…/apiproducts/{product}", Some(P::ProductsWrite)),
+        ("GET", "…/apiproducts/{product}/rateplans", Some(P::ProductsRead)),
+        ("POST", "…/apiproducts/{product}/rateplans", Some(P::ProductsWrite)),
+        ("GET", "…/apiproducts/{product}/rateplans/{plan}", Some(P::ProductsRead)),
+        ("PUT DELETE", "…/apiproducts/{product}/rateplans/{plan}", Some(P::ProductsWrite)),
+    ]
+};
+
+/// Which roles have a permission besides admin, which has all.
+fn roles(permission: Permission) -> &'static [Role] {
+    use Permission as P;
+    use Role::{BalancesRead, Portal, Provider, Viewer};
+    match permission {
+        P::OrganizationsCreate | P::TokensRead | P::TokensWrite => &[],
+        P::OrganizationsWrite
+        | P::DevelopersWrite
+        | P::AppsWrite
+        | P::ProductsWrite
+        | P::SubscriptionsWrite
+        | P::BalancesAdjust
+        | P::WalletsWrite
+        | P::UsageWrite => &[Provider],
+        P::BalancesCredit => &[Provider, Portal],
+        P::OrganizationsList
+        | P::AppsRead
+        | P::ProductsRead
+        | P::SubscriptionsRead
+        | P::ReportsRead
+        | P::AuditRead => &[Provider, Viewer],
+        P::OrganizationsRead | P::DevelopersRead => &[Provider, Viewer, Portal],
+        P::BalancesRead => &[Provider, Viewer, Portal, BalancesRead],
+    }
+}
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// A token is its role, and `@` and an organization.
+struct Words;
+
+#[async_trait]
+impl Authorizer for Words {
+    async fn identify(&self, token: &str) -> Result<Identity, Unidentified> {
+        let (role, organization) = token.split_once('@').unwrap_or((token, ""));
+        let role = role.parse().map_err(|_| Unidentified::Unknown)?;
+        let organization = Some(organization.to_owned()).filter(|name| !name.is_empty());
+        Ok(Identity { name: token.to_owned(), role, organization })
+    }
+}
+
+fn api(directory: &std::path::Path) -> Router {
+    let registry = prometheus::Registry::new();
+    let metrics = LedgerMetrics::register(&registry).unwrap();
+    let sqlite = Arc::new(SqliteLedger::open(&directory.join("ledger.sqlite"), metrics).unwrap());
+    let ledger = Arc::clone(&sqlite) as Arc<dyn Ledger>;
+    let documents = sqlite as Arc<dyn DocumentStore>;
+    let catalogue = Arc::new(Catalogue::new(documents, Arc::clone(&ledger)));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let rates = Arc::clone(&catalogue) as Arc<dyn RateSource>;
+    crate::router::router(Parts {
+        book: Arc::new(Book::new(Arc::clone(&ledger), rates, Arc::clone(&clock))),
+        ledger,
+        catalogue,
+        clock,
+        authorizer: Arc::new(Words),
+        metrics: Metrics::register(&registry).unwrap(),
+        exposures: Arc::new(NoExposures),
+        limits: Limits::default(),
+    })
+}
+
+/// Every path that the router knows: as `Debug` shows them, there is no other way to ask.
+fn paths(router: &Router) -> Vec<String> {
+    let shown = format!("{router:?}");
+    let paths = shown.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/'));
+    let mut paths: Vec<String> = paths
+        .filter(|path| path.len() > 1 && !path.contains("__private__"))
+        .map(str::to_owned)
+        .collect();
+    paths.sort();
+    paths.dedup();
+    assert!(paths.len() > 30, "{shown}");
+    paths
+}
+
+/// What is answered: status, and the permission that is missing.
+async fn ask(router: &mut Router, method: &str, path: &str, token: &str) -> (u16, String) {
+    let filled: Vec<&str> = path
+        .split('/')
+        .map(|segment| match segment {
+            "{organization}" => "acme",
+            segment if segment.starts_with('{') => "x",
+            segment => segment,
+        })
+        .collect();
+    let mut request = Request::builder().method(method).uri(filled.join("/"));
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let response = router.call(request.body(Body::from("{}")).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let missing = body["error"]["details"][0]["metadata"]["permission"].as_str();
+    (status, missing.unwrap_or_default().to_owned())
+}
+
+/// The rows by method and whole path.
+fn rows() -> BTreeMap<(String, String), Option<Permission>> {
+    let mut rows = BTreeMap::new();
+    for (methods, path, permission) in ROUTES {
+        for method in methods.split(' ') {
+            let path = path.replace('…', "/v1/organizations/{organization}");
+            assert!(
+                rows.insert((method.to_owned(), path.clone()), *permission).is_none(),
+                "{path}"
+            );
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn every_route_asks_for_the_permission_of_its_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut router = api(directory.path());
+    let mut rows = rows();
+    for path in paths(&router) {
+        for method in METHODS {
+            let (status, missing) = ask(&mut router, method, &path, "").await;
+            if status == 405 {
+                continue;
+            }
+            let row = rows.remove(&(method.to_owned(), path.clone()));
+            let permission = row.unwrap_or_else(|| panic!("{method} {path} needs a row"));
+            let Some(permission) = permission else { continue };
+            let wanted = permission.as_str().to_owned();
+            assert_eq!((status, &missing), (401, &wanted), "{method} {path} without a token");
+            for role in Role::ALL {
+                let has_it = role == Role::Admin || roles(permission).contains(&role);
+                let (status, missing) = ask(&mut router, method, &path, role.as_str()).await;
+                if has_it {
+                    assert!(![401, 403].contains(&status), "{method} {path} as {role}: {status}");
+                } else {
+                    assert_eq!((status, &missing), (403, &wanted), "{method} {path} as {role}");
+                }
+                // Bound to the organization of the path, and to another.
+                let own = ask(&mut router, method, &path, &format!("{role}@acme")).await;
+                assert_eq!(own.0 != 403, has_it, "{method} {path} as {role} of its own");
+                let other = ask(&mut router, method, &path, &format!("{role}@other")).await;
+                let is_inside = permission != Permission::OrganizationsList
+                    && permission != Permission::OrganizationsCreate;
+                assert_eq!(other.0 != 403, has_it && !is_inside, "{method} {path} as {role}");
+            }
+        }
+    }
+    assert_eq!(rows, BTreeMap::new(), "rows without a route");
+}
+
+#[test]
+fn the_table_says_what_each_role_may() {
+    for permission in Permission::ALL {
+        for role in Role::ALL {
+            let has_it = role == Role::Admin || roles(*permission).contains(&role);
+            assert_eq!(permission.is_of(role), has_it, "{role} {permission}");
+        }
+    }
+}
