@@ -170,8 +170,8 @@ impl NodeWallet {
         }
     }
 
-    /// What was born before the horizon no longer counts. A register that the ledger has not
-    /// taken by then waits for a person.
+    /// What was born before the horizon no longer counts, nor does a meter that the horizon has
+    /// passed. A register that the ledger has not taken by then waits for a person.
     fn drop_rows_before_horizon(&mut self) {
         let Some(account) = &self.account else { return };
         let horizon = account.header.horizon;
@@ -186,6 +186,11 @@ impl NodeWallet {
             self.give_up(key);
             self.registers.remove(&key);
             self.durable.remove(&key);
+        }
+        let left: Vec<(Meter, Incarnation)> =
+            self.dirty.iter().filter(|(meter, _)| self.has_left(meter)).copied().collect();
+        for key in left {
+            self.give_up(key);
         }
         self.holds.retain(|incarnation, _| !is_late(*incarnation));
         self.usage.retain(|(_, incarnation), _| !is_late(*incarnation));

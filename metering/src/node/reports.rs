@@ -51,7 +51,7 @@ impl NodeWallet {
     pub fn report(&mut self, stream: StreamId, arrival: Arrival, part: &Part, now: UnixMillis) {
         let mut is_unsettled = false;
         for reported in &part.registers {
-            is_unsettled |= if part.is_fenced {
+            is_unsettled |= if part.is_fenced || self.has_left(&reported.meter) {
                 self.suspend(part.incarnation, reported, SuspenseReason::Fence, reported.units)
             } else {
                 self.count(part, reported)
@@ -79,6 +79,13 @@ impl NodeWallet {
             self.hold(incarnation, Money::ZERO, seq, now);
         }
         has_held
+    }
+
+    /// Whether the horizon is past the meter, so that nothing counts on it any more. Its own
+    /// incarnations went before it; one that is registered again, in a ledger restored from a
+    /// backup older than itself, has a later birth there.
+    pub(super) fn has_left(&self, meter: &Meter) -> bool {
+        self.account.as_ref().is_some_and(|account| !account.header.counts_meter(meter))
     }
 
     /// Merges a register; whether the ledger does not hold it yet.

@@ -59,9 +59,7 @@ impl World {
             self.blame("the ledger never exceeds the truth", found);
         }
         let header = &self.ledger.wallets[w].account.header;
-        if !header.counts_meter(&meter) {
-            self.truth.vanished.insert(key);
-        } else if header.counts_incarnation(incarnation) {
+        if header.counts_meter(&meter) && header.counts_incarnation(incarnation) {
             let shown = self.truth.shown.entry(key).or_default();
             *shown = (*shown).max(after.register().unwrap_or(u64::MAX));
         }

@@ -70,8 +70,7 @@ impl World {
             let known = shown.max(of(SuspenseReason::Fence));
             let lossy = self.truth.lossy.get(id);
             let least = lossy.map_or(*units, |least| least.get(meter).copied().unwrap_or(0));
-            let is_vanished = self.truth.vanished.contains(&(*id, *meter));
-            if known > *units || (known < least && !is_vanished) {
+            if known > *units || known < least {
                 wrong = Some(format!(
                     "{id} on {meter}: {shown} counted, {known} known, {units} answered, {least} not lost"
                 ));

@@ -3,7 +3,7 @@
 //! The truth is written where a call is answered, by nobody else, and with arithmetic of its own:
 //! charges are added up here from bands and integers, not by the code that is tested.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tollgate_metering::{BillingType, EntryKind, Meter, Money, WalletId};
@@ -47,9 +47,6 @@ pub(crate) struct Truth {
     pub(crate) shown: BTreeMap<(Uuid, Meter), u64>,
     /// What counts at most of retired incarnations; nothing of meters without one.
     pub(crate) retired: BTreeMap<(Uuid, WalletId), BTreeMap<Meter, u64>>,
-    /// Registers that came when their period lay behind the horizon already: a restored ledger did
-    /// not know their incarnation, gave it a new birth, and had closed their period meanwhile.
-    pub(crate) vanished: BTreeSet<(Uuid, Meter)>,
     /// What was reported of found files.
     pub(crate) found: BTreeMap<(Uuid, Meter), u64>,
     /// Which gateway an incarnation was of.

@@ -199,6 +199,27 @@ fn past_the_fence_units_go_to_suspense_beside_what_was_counted() {
     assert_eq!(ledger.registers[&(meter(1), incarnation(11))].units(), units(5));
 }
 
+/// A ledger was restored from a backup older than an incarnation, which was then registered with a
+/// later birth: units on a month that the horizon had passed were written where nothing counts.
+#[test]
+fn units_on_a_meter_behind_the_horizon_go_to_suspense_whoever_reports_them() {
+    let (mut node, mut ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
+    let again = Incarnation { born: meter(1).period.end().plus(FENCE * 10), ..incarnation(11) };
+    ledger.account.header.horizon = again.born;
+    ledger.registers.insert((meter(1), again), Register { live: units(2), recovered: units(0) });
+    node.report(A, 1, &part(again, 10, vec![register(meter(1), 5)]), NOW);
+    reread(&mut node, &ledger, mark(1, 10));
+    let writes = persist(&mut node, &mut ledger, mark(1, 10));
+    assert!(writes.registers.is_empty());
+    assert_eq!((writes.suspense[0].units, writes.suspense[0].counted), (units(5), units(2)));
+    node.report(A, 2, &part(again, 11, vec![register(meter(1), 7)]), NOW);
+    assert_eq!(node.unsettled(A), Some(2));
+    let writes = persist(&mut node, &mut ledger, mark(2, 11));
+    assert!(writes.registers.is_empty());
+    assert_eq!((writes.suspense[0].units, writes.suspense[0].counted), (units(7), units(2)));
+    assert_eq!(node.unsettled(A), None);
+}
+
 #[test]
 fn excess_of_a_multiplier_goes_to_suspense_and_is_not_counted() {
     let (mut node, mut ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
