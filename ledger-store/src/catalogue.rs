@@ -41,6 +41,7 @@ pub mod rates;
 pub mod records;
 pub mod resolve;
 pub mod retirements;
+pub mod secrets;
 mod store;
 pub mod subscriptions;
 pub mod text;

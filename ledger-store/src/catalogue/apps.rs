@@ -137,17 +137,27 @@ impl Catalogue {
         };
         let new: Vec<String> =
             terms.products.iter().filter(|product| !has(product)).cloned().collect();
+        let mut made = None;
         if !new.is_empty() {
             let key = NewKey::generated(terms.key_expires_at);
-            self.create_key(organization, developer, name, key, &new, now).await?;
+            made = Some(self.create_key(organization, developer, name, key, &new, now).await?);
         }
-        self.edit_app(organization, developer, name, now, |app| {
-            app.callback_url.clone_from(&terms.callback_url);
-            app.scopes.clone_from(&terms.scopes);
-            app.attributes.clone_from(&terms.attributes);
-            Ok(())
-        })
-        .await
+        let mut app = self
+            .edit_app(organization, developer, name, now, |app| {
+                app.callback_url.clone_from(&terms.callback_url);
+                app.scopes.clone_from(&terms.scopes);
+                app.attributes.clone_from(&terms.attributes);
+                Ok(())
+            })
+            .await?;
+        // The one answer that shows the new key's secret.
+        let mut keys = app.credentials.iter_mut();
+        if let Some(made) = made
+            && let Some(key) = keys.find(|key| key.consumer_key == made.consumer_key)
+        {
+            key.consumer_secret = made.consumer_secret;
+        }
+        Ok(app)
     }
 
     /// Makes all keys of an app work, or none.

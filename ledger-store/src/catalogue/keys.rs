@@ -12,6 +12,7 @@ use super::claims::{Claimed, Owner};
 use super::error::{CatalogueError, What};
 use super::organizations::check_attributes;
 use super::records::{App, Approval, Attribute, Credential, Developer, KeyProduct};
+use super::secrets::ConsumerSecret;
 use super::store::consumer_key_key;
 
 /// Most bytes of a key or secret.
@@ -278,7 +279,7 @@ impl Catalogue {
 pub(super) fn credential(key: NewKey, products: Vec<KeyProduct>, now: UnixMillis) -> Credential {
     Credential {
         consumer_key: key.consumer_key,
-        consumer_secret: key.consumer_secret,
+        consumer_secret: ConsumerSecret::new(key.consumer_secret),
         status: Approval::Approved,
         issued_at: now,
         expires_at: key.expires_at,

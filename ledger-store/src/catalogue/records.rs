@@ -9,6 +9,7 @@ use tollgate_metering::{BillingType, Currency, DeveloperId, Money, PlanId, Produ
 use uuid::Uuid;
 
 use super::caller::Window;
+use super::secrets::ConsumerSecret;
 use super::text;
 
 /// A free pair of name and value.
@@ -120,8 +121,8 @@ pub struct App {
 pub struct Credential {
     /// The key as clients send it.
     pub consumer_key: String,
-    /// For OAuth flows of others; stored only.
-    pub consumer_secret: String,
+    /// For OAuth flows of others; shown once and stored as a hash only.
+    pub consumer_secret: ConsumerSecret,
     /// Whether it works.
     pub status: Approval,
     /// When it was made.

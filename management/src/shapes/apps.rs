@@ -11,6 +11,10 @@ use crate::error::ApiError;
 use crate::json;
 use crate::number;
 
+/// What stands for a secret that was shown before. Clients of Apigee take it for the text that they
+/// expect, and none can write it back as a secret: it has no character that one may have.
+const MASK: &str = "****";
+
 /// An app in a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -197,7 +201,7 @@ impl CredentialShape {
             .map(|on| KeyProductShape { apiproduct: on.name.clone(), status: word(on.status) });
         CredentialShape {
             consumer_key: key.consumer_key.clone(),
-            consumer_secret: key.consumer_secret.clone(),
+            consumer_secret: key.consumer_secret.shown().unwrap_or(MASK).to_owned(),
             status: word(key.status),
             api_products: products.collect(),
             issued_at: millis(key.issued_at),

@@ -38,7 +38,9 @@ async fn an_app_comes_with_a_key() {
     let id = made.json["appId"].clone();
     assert_eq!(server.get(&apps).await.json, json!({"app": [{"appId": id, "name": "shop"}]}));
     let expanded = server.get(&format!("{apps}?expand=true")).await;
-    assert_eq!(expanded.json["app"][0], made.json);
+    let mut shown_later = made.json.clone();
+    shown_later["credentials"][0]["consumerSecret"] = json!("****");
+    assert_eq!(expanded.json["app"][0], shown_later);
     assert_eq!(server.get(ADA).await.json["apps"], json!(["shop"]));
     let again = server.post(&apps, r#"{"name":"shop"}"#).await;
     assert_eq!(again.status, 409);
@@ -79,6 +81,7 @@ async fn a_key_can_be_brought_along() {
     let attached = server.post(&key, body).await;
     assert_eq!(attached.json["apiProducts"][0]["apiproduct"], "weather", "{attached:?}");
     assert_eq!(server.get(&key).await.json, attached.json);
+    assert_eq!(attached.json["consumerSecret"], "****");
 
     let product = format!("{key}/apiproducts/weather");
     assert_eq!(server.post(&format!("{product}?action=revoke"), "").await.status, 204);
@@ -91,4 +94,36 @@ async fn a_key_can_be_brought_along() {
     let gone = server.delete(&key).await;
     assert_eq!(gone.status, 404);
     assert_eq!(gone.reason(), "keymanagement.service.InvalidClientIdForGivenApp");
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_and_stored_as_a_hash() {
+    let server = Server::start_with_ada().await;
+    server.post("/v1/organizations/acme/apiproducts", r#"{"name":"maps"}"#).await;
+    let made = server.post(&format!("{ADA}/apps"), r#"{"name":"shop"}"#).await;
+    let more = server.put(&format!("{ADA}/apps/shop"), r#"{"apiProducts":["maps"]}"#).await;
+    let brought = r#"{"consumerKey":"key-1","consumerSecret":"a-secret-brought-along"}"#;
+    let brought = server.post(&format!("{ADA}/apps/shop/keys"), brought).await;
+    let shown = [
+        &made.json["credentials"][0],
+        // An update that makes a key shows the secret of that one alone.
+        &more.json["credentials"][1],
+        &brought.json,
+    ];
+    assert_eq!(more.json["credentials"][0]["consumerSecret"], "****");
+    let stored = server.stored();
+    let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
+    for credential in shown {
+        let (key, secret) = (text(&credential["consumerKey"]), text(&credential["consumerSecret"]));
+        assert!(secret.len() > 8, "{credential}");
+        let again = server.get(&format!("{ADA}/apps/shop/keys/{key}")).await;
+        assert_eq!(
+            (text(&again.json["consumerKey"]), &again.json["consumerSecret"]),
+            (key, &json!("****"))
+        );
+        assert!(holds(key) && !holds(secret), "{credential}");
+    }
+    let mask = r#"{"consumerKey":"key-2","consumerSecret":"****"}"#;
+    let refused = server.post(&format!("{ADA}/apps/shop/keys"), mask).await;
+    assert_eq!(refused.status, 400, "what stands for a secret is taken for one");
 }

@@ -38,7 +38,7 @@ pub(crate) struct Server {
     pub(crate) registry: prometheus::Registry,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) task: JoinHandle<()>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// An answer.
@@ -116,16 +116,7 @@ impl Server {
         let shutdown = async move { drop(stopped.await) };
         let task = tokio::spawn(run(listener, parts, shutdown));
         let stop = Some(stop);
-        let server = Server {
-            address,
-            clock,
-            sqlite,
-            catalogue,
-            registry,
-            stop,
-            task,
-            _directory: directory,
-        };
+        let server = Server { address, clock, sqlite, catalogue, registry, stop, task, directory };
         let made = server.post("/v1/organizations", r#"{"name":"acme"}"#).await;
         assert_eq!(made.status, 201, "{made:?}");
         server
@@ -215,6 +206,12 @@ impl Server {
         let units = wallet["balance"]["units"].as_str().unwrap_or("0").parse().unwrap();
         let nanos = wallet["balance"]["nanos"].as_i64().unwrap_or(0).try_into().unwrap();
         Some(tollgate_metering::Money::from_units_nanos(units, nanos).unwrap().to_string())
+    }
+
+    /// Every byte of the ledger's files.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.directory.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
     pub(crate) async fn credit(&self, currency: &str, units: &str, id: &str) -> Reply {
