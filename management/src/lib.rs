@@ -16,6 +16,8 @@
 //! limits; the attribute `tollgate.overspend` of an organization, a developer or an API product is
 //! `optimistic` or `strict`. What takes money that gateways of a strict wallet may spend is refused
 //! unless the query says `force=true`, which the journal then shows.
+//! `GET /openapi.json` describes all of it; a new route gets a line in `describe` at the end of its
+//! module of `routes`, which `openapi` explains and a test asks for.
 //! Not here: what a record must fulfil (`ledger-store::catalogue`), how money is booked
 //! (`ledger-store::book`), TLS.
 
@@ -26,6 +28,7 @@ mod extract;
 mod json;
 mod metrics;
 mod number;
+mod openapi;
 mod permission;
 mod respond;
 mod router;

@@ -17,7 +17,7 @@ use crate::routes::{
     apps, balances, developers, health, keys, organizations, plans, products, subscriptions,
     wallets,
 };
-use crate::{Parts, respond};
+use crate::{Parts, openapi, respond};
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ pub(crate) fn router(parts: Parts) -> Router {
         .nest("/v1", v1)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::serve))
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(middleware::from_fn_with_state(api.clone(), limit_time))

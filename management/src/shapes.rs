@@ -21,10 +21,29 @@ use tollgate_ledger_store::catalogue::records::Attribute;
 use tollgate_metering::UnixMillis;
 
 /// A read-only field in a request.
-pub(crate) type ReadOnly = Option<IgnoredAny>;
+pub(crate) type ReadOnly = Option<Ignored>;
+
+/// Any value, which nobody looks at.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Ignored(IgnoredAny);
+
+impl schemars::JsonSchema for Ignored {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Ignored".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "description": "Read-only: taken, and not looked at." })
+    }
+}
 
 /// A list of attributes as a body of its own or a part of one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AttributeShape {
     name: String,

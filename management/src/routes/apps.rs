@@ -127,3 +127,30 @@ pub(super) fn action(query: &Parameters) -> Result<Option<Approval>, ApiError> {
         }
     }
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/developers/{developer}/apps";
+    let one = &format!("{all}/{{app}}");
+    paths
+        .get(all, "Lists apps")
+        .paged()
+        .flag("expand", "Whole apps in place of names.")
+        .flag("shallowExpand", "Names and ids, as without it.")
+        .answers::<AppList<AppShape>>(200)
+        .answers::<AppList<AppName>>(200);
+    paths
+        .post(all, "Creates an app with a key")
+        .takes::<AppInput>()
+        .example(serde_json::json!({ "name": "weather-app", "apiProducts": ["weather"] }))
+        .answers::<AppShape>(201);
+    paths.get(one, "Reads an app").answers::<AppShape>(200);
+    paths.put(one, "Changes an app").takes::<AppInput>().answers::<AppShape>(200);
+    paths
+        .post(one, "Approves or revokes an app, or changes it")
+        .choice("action", &["approve", "revoke"], "What to do; without it the body changes it.")
+        .may_take::<AppInput>()
+        .answers::<AppShape>(200)
+        .answers_nothing(204);
+    paths.delete(one, "Deletes an app and its keys").answers::<AppShape>(200);
+}

@@ -174,3 +174,36 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
         (Some(_), Some(_)) => invalid("is given twice"),
     }
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let at = "/v1/organizations/{organization}/developers/{developer}/balance";
+    paths.get(at, "Reads the wallets of a developer").answers::<DeveloperBalance>(200);
+    paths
+        .post(&format!("{at}:credit"), "Credits a wallet, once for each transactionId")
+        .also(&format!("{at}/:credit"))
+        .takes::<CreditInput>()
+        .example(serde_json::json!({
+            "transactionAmount": { "currencyCode": "EUR", "units": "25", "nanos": 500_000_000 },
+            "transactionId": "order-1",
+        }))
+        .answers::<DeveloperBalance>(200);
+    paths
+        .post(&format!("{at}:adjust"), "Lowers a balance; a negative adjustment raises it")
+        .also(&format!("{at}/:adjust"))
+        .header(
+            IDEMPOTENCY_KEY_NAME,
+            "Names the adjustment, so that repeating it books it once.",
+            serde_json::json!({ "type": "string", "pattern": "^[!-~]{1,200}$" }),
+        )
+        .flag("force", "Take what gateways of a strict wallet may spend as well.")
+        .takes::<AdjustInput>()
+        .example(serde_json::json!({
+            "adjustment": { "currencyCode": "EUR", "units": "-50", "nanos": 100_000_000 },
+        }))
+        .answers::<DeveloperBalance>(200);
+    paths
+        .get(&format!("{at}:entries"), "Lists the journal of a developer's wallets")
+        .paged()
+        .answers::<EntryList>(200);
+}

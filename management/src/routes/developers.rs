@@ -136,3 +136,45 @@ pub(crate) async fn set_monetization_config(
     let changed = api.catalogue.set_billing(&organization, &name, input.billing()?, now).await?;
     Ok(ok(&MonetizationConfig::of(changed.billing)))
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/developers";
+    let one = &format!("{all}/{{developer}}");
+    let config = &format!("{one}/monetizationConfig");
+    paths
+        .get(all, "Lists developers")
+        .paged()
+        .flag("expand", "Whole developers in place of their addresses.")
+        .text("ids", "Only these, separated by commas.")
+        .flag("includeCompany", "Taken, and without effect.")
+        .answers::<DeveloperList<DeveloperShape>>(200)
+        .answers::<DeveloperList<DeveloperName>>(200);
+    paths
+        .post(all, "Creates a developer")
+        .takes::<DeveloperInput>()
+        .example(serde_json::json!({
+            "email": "ada@example.com",
+            "firstName": "Ada",
+            "lastName": "Lovelace",
+            "userName": "ada",
+        }))
+        .answers::<DeveloperShape>(201);
+    paths
+        .get(one, "Reads a developer")
+        .choice("action", &["active", "inactive"], "Taken, and without effect.")
+        .answers::<DeveloperShape>(200);
+    paths.put(one, "Changes a developer").takes::<DeveloperInput>().answers::<DeveloperShape>(200);
+    paths
+        .post(one, "Lets a developer in, or keeps one out")
+        .choice("action", &["active", "inactive"], "What the developer shall be.")
+        .required()
+        .answers_nothing(204);
+    paths.delete(one, "Deletes a developer").answers::<DeveloperShape>(200);
+    paths.get(config, "Reads the billing type").answers::<MonetizationConfig>(200);
+    paths
+        .put(config, "Sets the billing type")
+        .takes::<MonetizationConfig>()
+        .example(serde_json::json!({ "billingType": "PREPAID" }))
+        .answers::<MonetizationConfig>(200);
+}

@@ -33,3 +33,15 @@ fn unready(reason: &str) -> Response {
         &json!({ "status": "unready", "reason": reason }),
     )
 }
+
+/// What the description of the API says of these paths, and of itself.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    type Answer = serde_json::Map<String, serde_json::Value>;
+    paths.get("/healthz", "Whether the process lives").public().answers::<Answer>(200);
+    paths
+        .get("/readyz", "Whether the ledger answers")
+        .public()
+        .answers::<Answer>(200)
+        .answers::<Answer>(503);
+    paths.get("/openapi.json", "This document").public().answers::<Answer>(200);
+}

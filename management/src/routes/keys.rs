@@ -130,3 +130,32 @@ async fn change(
     let key = api.catalogue.update_key(organization, &owner, app, key, &terms, now).await?;
     Ok(ok(&CredentialShape::of(&key)))
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/developers/{developer}/apps/{app}/keys";
+    let one = &format!("{all}/{{key}}");
+    let product = &format!("{one}/apiproducts/{{product}}");
+    let actions = ["approve", "revoke"];
+    paths
+        .post(all, "Creates a key of given value")
+        .also(&format!("{all}/create"))
+        .takes::<KeyInput>()
+        .example(serde_json::json!({ "consumerKey": "3f8c1d0a9b", "consumerSecret": "7be1" }))
+        .answers::<CredentialShape>(201);
+    paths.get(one, "Reads a key").answers::<CredentialShape>(200);
+    paths.put(one, "Changes a key").takes::<KeyInput>().answers::<CredentialShape>(200);
+    paths
+        .post(one, "Approves or revokes a key, or puts products on it")
+        .choice("action", &actions, "What to do; without it the body says what to put on it.")
+        .may_take::<KeyInput>()
+        .answers::<CredentialShape>(200)
+        .answers_nothing(204);
+    paths.delete(one, "Deletes a key").answers::<CredentialShape>(200);
+    paths
+        .post(product, "Approves or revokes a product of a key")
+        .choice("action", &actions, "What to do.")
+        .required()
+        .answers_nothing(204);
+    paths.delete(product, "Takes a product off a key").answers::<CredentialShape>(200);
+}

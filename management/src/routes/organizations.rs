@@ -130,3 +130,28 @@ async fn run(
         api.catalogue.set_monetized(name, monetization.enabled, api.clock.now()).await?;
     Ok(ok(&addons_operation(&organization, Uuid::new_v4())))
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let one = "/v1/organizations/{organization}";
+    paths.get("/v1/organizations", "Lists organizations").answers::<OrganizationList>(200);
+    paths
+        .post("/v1/organizations", "Creates an organization")
+        .text("parent", "projects/NAME, for a body without a name.")
+        .takes::<OrganizationInput>()
+        .example(serde_json::json!({ "name": "acme", "displayName": "Acme" }))
+        .answers::<OrganizationShape>(201);
+    paths.get(one, "Reads an organization").answers::<OrganizationShape>(200);
+    paths
+        .put(one, "Changes an organization")
+        .takes::<OrganizationInput>()
+        .answers::<OrganizationShape>(200);
+    paths
+        .post(&format!("{one}:setAddons"), "Turns add-ons on and off")
+        .also(&format!("{one}/:setAddons"))
+        .takes::<AddonsInput>()
+        .example(serde_json::json!({
+            "addonsConfig": { "monetizationConfig": { "enabled": true } },
+        }))
+        .answers::<serde_json::Map<String, serde_json::Value>>(200);
+}

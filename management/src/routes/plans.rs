@@ -101,3 +101,34 @@ pub(crate) async fn delete(
     let plan = api.catalogue.delete_plan(&organization, &product, &id, api.clock.now()).await?;
     Ok(ok(&PlanShape::of(&product, &plan)))
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/apiproducts/{product}/rateplans";
+    let one = &format!("{all}/{{plan}}");
+    let states = ["STATE_UNSPECIFIED", "DRAFT", "PUBLISHED"];
+    paths
+        .get(all, "Lists rate plans; the product - stands for every one")
+        .paged()
+        .flag("expand", "Whole plans in place of names.")
+        .choice("state", &states, "Only plans in this state.")
+        .text("orderBy", "Taken, and without effect.")
+        .answers::<PlanList<PlanShape>>(200)
+        .answers::<PlanList<PlanName>>(200);
+    paths
+        .post(all, "Creates a rate plan")
+        .takes::<PlanInput>()
+        .example(serde_json::json!({
+            "apiproduct": "weather",
+            "displayName": "standard",
+            "billingPeriod": "MONTHLY",
+            "currencyCode": "EUR",
+            "consumptionPricingType": "FIXED_PER_UNIT",
+            "consumptionPricingRates": [{ "fee": { "nanos": 10_000_000 } }],
+            "state": "DRAFT",
+        }))
+        .answers::<PlanShape>(201);
+    paths.get(one, "Reads a rate plan").answers::<PlanShape>(200);
+    paths.put(one, "Changes a rate plan").takes::<PlanInput>().answers::<PlanShape>(200);
+    paths.delete(one, "Deletes a rate plan that is a draft").answers::<PlanShape>(200);
+}

@@ -77,3 +77,23 @@ pub(crate) async fn delete(
     let product = api.catalogue.delete_product(&organization, &name, api.clock.now()).await?;
     Ok(ok(&ProductShape::of(&product)))
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/apiproducts";
+    let one = &format!("{all}/{{product}}");
+    paths
+        .get(all, "Lists API products")
+        .paged()
+        .flag("expand", "Whole products in place of names.")
+        .answers::<ProductList<ProductShape>>(200)
+        .answers::<ProductList<ProductName>>(200);
+    paths
+        .post(all, "Creates an API product")
+        .takes::<ProductInput>()
+        .example(serde_json::json!({ "name": "weather", "apiResources": ["/v1/**"] }))
+        .answers::<ProductShape>(201);
+    paths.get(one, "Reads an API product").answers::<ProductShape>(200);
+    paths.put(one, "Changes an API product").takes::<ProductInput>().answers::<ProductShape>(200);
+    paths.delete(one, "Deletes an API product").answers::<ProductShape>(200);
+}

@@ -103,3 +103,21 @@ async fn expire(
     let ended = api.catalogue.expire_subscription(organization, &owner, id, now).await?;
     Ok(ok(&SubscriptionShape::of(&ended)))
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/developers/{developer}/subscriptions";
+    let one = &format!("{all}/{{subscription}}");
+    paths.get(all, "Lists subscriptions").paged().answers::<SubscriptionList>(200);
+    paths
+        .post(all, "Buys an API product")
+        .flag("force", "Take the fee although gateways of a strict wallet may spend it.")
+        .takes::<SubscriptionInput>()
+        .example(serde_json::json!({ "apiproduct": "weather" }))
+        .answers::<SubscriptionShape>(201);
+    paths.get(one, "Reads a subscription").answers::<SubscriptionShape>(200);
+    paths
+        .post(&format!("{one}:expire"), "Ends a subscription now")
+        .also(&format!("{one}/:expire"))
+        .answers::<SubscriptionShape>(200);
+}

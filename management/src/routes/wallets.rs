@@ -173,3 +173,17 @@ pub(crate) async fn follow_changes(
     }
     response
 }
+
+/// What the description of the API says of these paths.
+pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
+    let all = "/v1/organizations/{organization}/developers/{developer}/wallets";
+    let one = &format!("{all}/{{currency}}");
+    paths.get(all, "Lists what a developer's wallets may do").answers::<WalletList>(200);
+    paths.get(one, "Reads what a wallet may do").answers::<WalletDetail>(200);
+    paths
+        .patch(one, "Changes what a wallet may do; opens it where there is none")
+        .flag("force", "Lower the limit although gateways may spend what is above it.")
+        .takes::<WalletInput>()
+        .example(serde_json::json!({ "overspend": "strict" }))
+        .answers::<WalletDetail>(200);
+}

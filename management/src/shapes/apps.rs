@@ -16,12 +16,14 @@ use crate::number;
 const MASK: &str = "****";
 
 /// An app in a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
 pub(crate) struct AppInput {
     pub(crate) name: Option<String>,
     api_products: Option<Vec<String>>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     key_expires_in: Option<i64>,
     callback_url: Option<String>,
     scopes: Option<Vec<String>>,
@@ -44,12 +46,13 @@ pub(crate) struct AppInput {
 }
 
 /// An app in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AppShape {
     app_id: String,
     name: String,
     developer_id: String,
+    #[schemars(extend("enum" = ["approved", "revoked", "pending"]))]
     status: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     callback_url: String,
@@ -58,12 +61,14 @@ pub(crate) struct AppShape {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<AttributeShape>,
     credentials: Vec<CredentialShape>,
+    #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     last_modified_at: String,
 }
 
 /// An app in a listing that is not expanded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AppName {
     pub(crate) app_id: String,
@@ -71,21 +76,24 @@ pub(crate) struct AppName {
 }
 
 /// `{"app":[…]}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct AppList<T> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) app: Vec<T>,
 }
 
 /// A key in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CredentialShape {
     consumer_key: String,
     consumer_secret: String,
+    #[schemars(extend("enum" = ["approved", "revoked", "pending"]))]
     status: &'static str,
     api_products: Vec<KeyProductShape>,
+    #[schemars(with = "crate::openapi::Int64Text")]
     issued_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     expires_at: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<String>,
@@ -93,19 +101,21 @@ pub(crate) struct CredentialShape {
     attributes: Vec<AttributeShape>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct KeyProductShape {
     apiproduct: String,
+    #[schemars(extend("enum" = ["approved", "revoked", "pending"]))]
     status: &'static str,
 }
 
 /// A key in a request, to be made or changed.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct KeyInput {
     consumer_key: Option<String>,
     consumer_secret: Option<String>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     expires_in_seconds: Option<i64>,
     api_products: Option<Vec<String>>,
     #[serde(deserialize_with = "json::objects")]

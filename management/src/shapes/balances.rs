@@ -8,8 +8,9 @@ use super::money::{MoneyInput, MoneyShape};
 use crate::json;
 
 /// Body of `balance:credit`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["transactionAmount", "transactionId"]))]
 pub(crate) struct CreditInput {
     #[serde(deserialize_with = "json::object")]
     pub(crate) transaction_amount: Option<MoneyInput>,
@@ -19,8 +20,9 @@ pub(crate) struct CreditInput {
 }
 
 /// Body of `balance:adjust`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["adjustment"]))]
 pub(crate) struct AdjustInput {
     #[serde(deserialize_with = "json::object")]
     pub(crate) adjustment: Option<MoneyInput>,
@@ -29,23 +31,24 @@ pub(crate) struct AdjustInput {
 }
 
 /// A developer's wallets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct DeveloperBalance {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) wallets: Vec<WalletShape>,
 }
 
 /// A wallet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WalletShape {
     balance: MoneyShape,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     last_credit_time: Option<String>,
 }
 
 /// A page of the journal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EntryList {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,13 +58,14 @@ pub(crate) struct EntryList {
 }
 
 /// A line of the journal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EntryShape {
     id: String,
     kind: &'static str,
     amount: MoneyShape,
     balance_after: MoneyShape,
+    #[schemars(with = "crate::openapi::Int64Text")]
     time: String,
     by: String,
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -10,8 +10,9 @@ use crate::error::ApiError;
 use crate::json;
 
 /// A developer in a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["email", "firstName", "lastName", "userName"]))]
 pub(crate) struct DeveloperInput {
     email: Option<String>,
     first_name: Option<String>,
@@ -40,7 +41,7 @@ pub(crate) struct DeveloperInput {
 }
 
 /// A developer in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeveloperShape {
     email: String,
@@ -49,33 +50,38 @@ pub(crate) struct DeveloperShape {
     user_name: String,
     developer_id: String,
     organization_name: String,
+    #[schemars(extend("enum" = ["active", "inactive"]))]
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<AttributeShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     apps: Option<Vec<String>>,
+    #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     last_modified_at: String,
 }
 
 /// A developer in a listing that is not expanded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct DeveloperName {
     pub(crate) email: String,
 }
 
 /// `{"developer":[…]}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct DeveloperList<T> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) developer: Vec<T>,
 }
 
 /// The billing type, both ways.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["billingType"]))]
 pub(crate) struct MonetizationConfig {
     #[serde(default)]
+    #[schemars(extend("enum" = ["PREPAID", "POSTPAID"]))]
     billing_type: Option<String>,
 }
 

@@ -10,22 +10,25 @@ use crate::error::ApiError;
 use crate::number;
 
 /// An amount in a request.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct MoneyInput {
     currency_code: Option<String>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     units: Option<i64>,
     #[serde(deserialize_with = "number::int32")]
+    #[schemars(with = "crate::openapi::Int32Input")]
     nanos: Option<i32>,
 }
 
 /// An amount in a response: parts that are zero are left out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MoneyShape {
     currency_code: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     units: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nanos: Option<i32>,

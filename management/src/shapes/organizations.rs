@@ -8,7 +8,7 @@ use super::{AttributeShape, ReadOnly, attribute_shapes, attributes, millis};
 use crate::json;
 
 /// An organization in a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct OrganizationInput {
     pub(crate) name: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct OrganizationTerms {
     pub(crate) attributes: Vec<tollgate_ledger_store::catalogue::records::Attribute>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Properties {
     #[serde(deserialize_with = "json::list")]
@@ -39,7 +39,7 @@ struct Properties {
 }
 
 /// An organization in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrganizationShape {
     name: String,
@@ -50,33 +50,36 @@ pub(crate) struct OrganizationShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<Properties>,
     addons_config: AddonsConfig,
+    #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     last_modified_at: String,
 }
 
 /// `{"organizations":[…]}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct OrganizationList {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) organizations: Vec<OrganizationName>,
 }
 
 /// An organization in a listing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct OrganizationName {
     pub(crate) organization: String,
 }
 
 /// The body of `:setAddons`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["addonsConfig"]))]
 pub(crate) struct AddonsInput {
     #[serde(deserialize_with = "json::object")]
     pub(crate) addons_config: Option<AddonsConfig>,
 }
 
 /// Add-ons, both ways; there is one.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct AddonsConfig {
     #[serde(deserialize_with = "json::object")]
@@ -84,7 +87,7 @@ pub(crate) struct AddonsConfig {
 }
 
 /// The monetization add-on.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MonetizationAddon {
     pub(crate) enabled: bool,

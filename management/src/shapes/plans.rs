@@ -13,12 +13,14 @@ use crate::json;
 use crate::number;
 
 /// A rate plan in a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["apiproduct", "state"]))]
 pub(crate) struct PlanInput {
     apiproduct: Option<String>,
     display_name: Option<String>,
     description: Option<String>,
+    #[schemars(extend("enum" = ["BILLING_PERIOD_UNSPECIFIED", "WEEKLY", "MONTHLY", null]))]
     billing_period: Option<String>,
     payment_funding_model: Option<String>,
     currency_code: Option<String>,
@@ -27,16 +29,21 @@ pub(crate) struct PlanInput {
     #[serde(deserialize_with = "json::object")]
     fixed_recurring_fee: Option<MoneyInput>,
     #[serde(rename = "fixedFeeFrequency", deserialize_with = "number::int32")]
+    #[schemars(with = "crate::openapi::Int32Input")]
     _fixed_fee_frequency: Option<i32>,
+    #[schemars(extend("enum" = ["CONSUMPTION_PRICING_TYPE_UNSPECIFIED", "FIXED_PER_UNIT", "BANDED", "TIERED", "STAIRSTEP", null]))]
     consumption_pricing_type: Option<String>,
     #[serde(deserialize_with = "json::objects")]
     consumption_pricing_rates: Option<Vec<RateInput>>,
     revenue_share_type: Option<String>,
-    revenue_share_rates: Option<Vec<serde::de::IgnoredAny>>,
+    revenue_share_rates: Option<Vec<super::Ignored>>,
+    #[schemars(extend("enum" = ["DRAFT", "PUBLISHED"]))]
     state: Option<String>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     start_time: Option<i64>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     end_time: Option<i64>,
     #[serde(rename = "name")]
     _name: ReadOnly,
@@ -46,19 +53,21 @@ pub(crate) struct PlanInput {
     _last_modified_at: ReadOnly,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct RateInput {
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     start: Option<i64>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     end: Option<i64>,
     #[serde(deserialize_with = "json::object")]
     fee: Option<MoneyInput>,
 }
 
 /// A rate plan in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PlanShape {
     name: String,
@@ -78,34 +87,41 @@ pub(crate) struct PlanShape {
     consumption_pricing_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     consumption_pricing_rates: Vec<RateShape>,
+    #[schemars(extend("enum" = ["DRAFT", "PUBLISHED"]))]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     start_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     end_time: Option<String>,
+    #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     last_modified_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct RateShape {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     end: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<MoneyShape>,
 }
 
 /// A rate plan in a listing that is not expanded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct PlanName {
     pub(crate) name: String,
     pub(crate) apiproduct: String,
 }
 
 /// `{"ratePlans":[…],"nextStartKey":…}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PlanList<T> {
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -9,12 +9,14 @@ use crate::error::ApiError;
 use crate::json;
 
 /// A product in a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
 pub(crate) struct ProductInput {
     pub(crate) name: Option<String>,
     display_name: Option<String>,
     description: Option<String>,
+    #[schemars(extend("enum" = ["auto", "manual", "", null]))]
     approval_type: Option<String>,
     api_resources: Option<Vec<String>>,
     #[serde(deserialize_with = "json::object")]
@@ -34,7 +36,7 @@ pub(crate) struct ProductInput {
 }
 
 /// Operations by proxy, both ways.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct OperationGroup {
     #[serde(deserialize_with = "json::list")]
@@ -43,7 +45,7 @@ struct OperationGroup {
     operation_config_type: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct OperationConfigShape {
     api_source: String,
@@ -58,7 +60,7 @@ struct OperationConfigShape {
 }
 
 /// A quota of one operation: not supported, but samples send empty ones.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct Quota {
     limit: Option<String>,
@@ -66,7 +68,7 @@ struct Quota {
     time_unit: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct OperationShape {
     resource: String,
@@ -75,13 +77,14 @@ struct OperationShape {
 }
 
 /// A product in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProductShape {
     name: String,
     display_name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     description: String,
+    #[schemars(extend("enum" = ["auto", "manual"]))]
     approval_type: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     api_resources: Vec<String>,
@@ -101,18 +104,20 @@ pub(crate) struct ProductShape {
     quota_interval: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     quota_time_unit: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     last_modified_at: String,
 }
 
 /// A product in a listing that is not expanded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct ProductName {
     pub(crate) name: String,
 }
 
 /// `{"apiProduct":[…]}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProductList<T> {
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -10,13 +10,16 @@ use crate::error::ApiError;
 use crate::number;
 
 /// A subscription in a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["apiproduct"]))]
 pub(crate) struct SubscriptionInput {
     apiproduct: Option<String>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     start_time: Option<i64>,
     #[serde(deserialize_with = "number::int64")]
+    #[schemars(with = "crate::openapi::Int64Input")]
     end_time: Option<i64>,
     #[serde(rename = "name")]
     _name: ReadOnly,
@@ -27,20 +30,24 @@ pub(crate) struct SubscriptionInput {
 }
 
 /// A subscription in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SubscriptionShape {
     name: String,
     apiproduct: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     start_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::openapi::Int64Text>")]
     end_time: Option<String>,
+    #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
+    #[schemars(with = "crate::openapi::Int64Text")]
     last_modified_at: String,
 }
 
 /// `{"developerSubscriptions":[…],"nextStartKey":…}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SubscriptionList {
     #[serde(skip_serializing_if = "Vec::is_empty")]

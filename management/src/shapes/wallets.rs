@@ -11,11 +11,12 @@ use crate::error::ApiError;
 use crate::json;
 
 /// Body of a `PATCH`: what is absent stays as it is.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct WalletInput {
     /// `null` is a value: the wallet inherits its policy.
     #[serde(deserialize_with = "given")]
+    #[schemars(extend("enum" = ["optimistic", "strict", null]))]
     overspend: Option<Option<String>>,
     #[serde(deserialize_with = "json::object")]
     overdraft_limit: Option<MoneyInput>,
@@ -36,20 +37,21 @@ pub(crate) struct WalletInput {
 }
 
 /// `{"wallets":[…]}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct WalletList {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) wallets: Vec<WalletDetail>,
 }
 
 /// A wallet in a response.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WalletDetail {
     currency_code: String,
     /// The wallet's own policy; `null` where it inherits one.
     overspend: Option<&'static str>,
     /// The policy that it goes by, or is changing to.
+    #[schemars(extend("enum" = ["optimistic", "strict"]))]
     effective_overspend: &'static str,
     is_changing: bool,
     overdraft_limit: MoneyShape,
