@@ -11,7 +11,7 @@ use std::future::Future;
 use tollgate_metering::Units;
 
 use crate::config::Proxy;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Refused};
 
 /// What a decision may look at. Borrowed from the request, so that a hit allocates nothing.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub enum Decision<Hold, Missing> {
     /// Forward it though nothing prices it: the product has no active rate plan and the proxy says `unpriced = "forward"`.
     Unpriced,
     /// Answer it here; the upstream never hears of it.
-    Refuse(Refusal),
+    Refuse(Refused),
     /// Not decidable from memory: fetch this and ask again.
     Missing(Missing),
 }

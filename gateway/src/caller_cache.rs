@@ -16,7 +16,7 @@ use dashmap::DashMap;
 use tollgate_metering::{DeveloperId, ProductId};
 
 pub(crate) use self::caller::Caller;
-pub(crate) use self::product::PlanOffer;
+pub(crate) use self::product::{PlanOffer, ProductAccess};
 
 mod caller;
 mod product;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use tollgate_metering::Units;
 
 pub use self::check::{ConfigError, check};
-use crate::refusal::StatusOverrides;
+use crate::refusal::{StatusOverrides, TopUpUrl};
 
 mod check;
 
@@ -125,6 +125,10 @@ pub struct Proxy {
     /// HTTP statuses of refusals by their names, where they differ from the table.
     #[serde(default)]
     pub refusal_status: StatusOverrides,
+    /// Where a developer tops up, told by refusals that a top-up mends; `{developer}`, `{wallet}` and `{currency}` stand for the
+    /// developer's and the wallet's id and the currency.
+    #[serde(default)]
+    pub top_up_url: Option<TopUpUrl>,
 }
 
 /// Replaces one path prefix by another.
@@ -294,6 +298,7 @@ impl Proxy {
             total_timeout_ms: 0,
             body_bytes_max: request_body_bytes(),
             refusal_status: StatusOverrides::default(),
+            top_up_url: None,
         }
     }
 }

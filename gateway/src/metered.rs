@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tollgate_metering::{Units, UnixMillis, WalletId};
+use tollgate_metering::{Units, WalletId};
 use tollgate_proto::v1;
 use tracing::{error, warn};
 
 use crate::admission::{Admission, CallHead, CallHold, Decision, Multiplier};
-use crate::caller_cache::{Caller, CallerCache, KeyHash, Look, PlanOffer};
+use crate::caller_cache::{Caller, CallerCache, KeyHash, Look};
 use crate::clock::Clock;
 use crate::config::Unpriced;
 use crate::disk::Disk;
@@ -36,9 +36,11 @@ use crate::sync_client::{
 use crate::waits::Waits;
 use crate::wallet_cache::{Books, Feed, NoHold, WalletCache, WalletHold};
 
+use self::asked::Asked;
 #[doc(hidden)]
 pub use self::offline::Offline;
 
+mod asked;
 mod offline;
 
 /// How long one node may take to say who a key belongs to.
@@ -237,12 +239,14 @@ impl Admission for Metered {
     type Missing = Missing;
 
     fn decide(&self, head: &CallHead<'_>) -> Decision<MeteredHold, Missing> {
-        let Some(key) = head.consumer_key else { return Decision::Refuse(Refusal::KeyMissing) };
+        let Some(key) = head.consumer_key else {
+            return Decision::Refuse(Refusal::KeyMissing.into());
+        };
         let key: KeyHash = Sha256::digest(key).into();
         let now = self.inner.clock.monotonic();
         match self.inner.callers.look(&key, now) {
             Look::Known(known) => self.inner.judge(&known.caller, head, now),
-            Look::Unknown => Decision::Refuse(Refusal::KeyUnknown),
+            Look::Unknown => Decision::Refuse(Refusal::KeyUnknown.into()),
             Look::Missing => Decision::Missing(Missing(Wanted::Caller(key))),
         }
     }
@@ -274,15 +278,15 @@ impl Inner {
         now: Duration,
     ) -> Decision<MeteredHold, Missing> {
         let Some(service_time) = self.wallets.books.service_time(now) else {
-            return Decision::Refuse(Refusal::BalanceUnknown);
+            return Decision::Refuse(Refusal::BalanceUnknown.into());
         };
         let product = match caller.product(head, service_time) {
             Ok(product) => product,
-            Err(refusal) => return Decision::Refuse(refusal),
+            Err(refusal) => return Decision::Refuse(refusal.into()),
         };
         let Some(plan) = product.plan(service_time) else {
             return match head.proxy.unpriced {
-                Unpriced::Refuse => Decision::Refuse(Refusal::NoRatePlan),
+                Unpriced::Refuse => Decision::Refuse(Refusal::NoRatePlan.into()),
                 Unpriced::Forward => {
                     self.metrics.calls_unpriced.inc();
                     Decision::Unpriced
@@ -290,50 +294,46 @@ impl Inner {
             };
         };
         if !product.is_subscribed(service_time) {
-            return Decision::Refuse(Refusal::NoSubscription);
+            return Decision::Refuse(Refusal::NoSubscription.into());
         }
+        // An answer without a multiplier takes one unit.
+        let units_max = head.proxy.max_multiplier.unwrap_or(Units::ONE).max(Units::ONE);
+        let asked = Asked { caller, product, plan, units_max, service_time, now };
         match plan.wallet {
-            Some(wallet) => {
-                // An answer without a multiplier takes one unit.
-                let units_max = head.proxy.max_multiplier.unwrap_or(Units::ONE).max(Units::ONE);
-                self.hold(wallet, plan, units_max, service_time, now)
-            }
-            None => Decision::Refuse(Refusal::NoWallet),
+            Some(wallet) => self.hold(wallet, &asked),
+            None => Decision::Refuse(self.refused(Refusal::NoWallet, &asked, None)),
         }
     }
 
-    fn hold(
-        &self,
-        wallet: WalletId,
-        plan: &PlanOffer,
-        units_max: Units,
-        service_time: UnixMillis,
-        now: Duration,
-    ) -> Decision<MeteredHold, Missing> {
+    fn hold(&self, wallet: WalletId, asked: &Asked<'_>) -> Decision<MeteredHold, Missing> {
         let missing = Decision::Missing(Missing(Wanted::Wallet(wallet)));
         let Some(entry) = self.wallets.get(wallet) else { return missing };
         let tariffs = &self.wallets.books.tariffs;
-        let held =
-            plan.with_tariff(service_time, tariffs, |tariff| entry.hold(tariff, units_max, now));
-        match held {
-            Some(Ok(hold)) => Decision::Admit(MeteredHold(hold)),
-            Some(Err(NoHold::Unknown)) => missing,
-            Some(Err(NoHold::Absent)) => Decision::Refuse(Refusal::NoWallet),
-            Some(Err(NoHold::Stale)) => Decision::Refuse(Refusal::BalanceStale),
-            Some(Err(NoHold::TooSmall)) => Decision::Refuse(Refusal::BalanceTooSmall),
-            Some(Err(NoHold::Ungranted)) => Decision::Missing(Missing(Wanted::Grant(wallet))),
-            Some(Err(NoHold::Changing)) => Decision::Refuse(Refusal::PolicyChanging),
-            Some(Err(NoHold::NotServing)) => Decision::Refuse(Refusal::BalanceUnknown),
+        let held = asked.plan.with_tariff(asked.service_time, tariffs, |tariff| {
+            entry.hold(tariff, asked.units_max, asked.now)
+        });
+        let (refusal, lack) = match held {
+            Some(Ok(hold)) => return Decision::Admit(MeteredHold(hold)),
+            Some(Err(NoHold::Unknown)) => return missing,
+            Some(Err(NoHold::Ungranted)) => {
+                return Decision::Missing(Missing(Wanted::Grant(wallet)));
+            }
+            Some(Err(NoHold::Absent)) => (Refusal::NoWallet, None),
+            Some(Err(NoHold::Stale)) => (Refusal::BalanceStale, None),
+            Some(Err(NoHold::TooSmall(lack))) => (Refusal::BalanceTooSmall, Some(lack)),
+            Some(Err(NoHold::Changing)) => (Refusal::PolicyChanging, None),
+            Some(Err(NoHold::NotServing)) => (Refusal::BalanceUnknown, None),
             Some(Err(NoHold::Unmetered(failure))) => {
                 if let Some(failure) = failure {
                     // Rare: once a call on a new meter while the disk is full.
                     error!(error = &failure as &dyn std::error::Error, "call cannot be counted");
                 }
-                Decision::Refuse(Refusal::MeterUnavailable)
+                (Refusal::MeterUnavailable, None)
             }
             // Its prices came with it, so they are there.
-            None => Decision::Refuse(Refusal::MeterUnavailable),
-        }
+            None => (Refusal::MeterUnavailable, None),
+        };
+        Decision::Refuse(self.refused(refusal, asked, lack.as_deref()))
     }
 
     async fn fetch_wallet(&self, wallet: WalletId) -> Result<(), Refusal> {

@@ -20,7 +20,7 @@ use self::route::{Found, Route};
 use self::verdict::Verdict;
 use crate::admission::{Admission, CallHead, CallHold, Decision, MultiplierSource};
 use crate::metrics::Outcome;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Refused};
 use crate::server::Client;
 
 pub(crate) use self::body::{RequestBody, ResponseBody};
@@ -76,16 +76,16 @@ pub(crate) async fn serve<A: Admission>(
         match admit(core, &**admission, &request, scan, &mut call) {
             Ok(Admitted::Now(route, pass)) => break Ok((route, pass)),
             Ok(Admitted::Missing(_)) if fetches == FETCHES_MAX => {
-                break Err(Refusal::BalanceUnknown);
+                break Err(Refusal::BalanceUnknown.into());
             }
             Ok(Admitted::Missing(missing)) => {
                 fetches += 1;
                 // Boxed, since few calls come here and all would carry its size.
                 if let Err(refusal) = Box::pin(admission.fetch(missing)).await {
-                    break Err(refusal);
+                    break Err(refusal.into());
                 }
             }
-            Err(refusal) => break Err(refusal),
+            Err(refused) => break Err(refused),
         }
     };
     let sent = call.is_decided();
@@ -95,7 +95,7 @@ pub(crate) async fn serve<A: Admission>(
     });
     let (route, pass, upgrade) = match prepared {
         Ok(prepared) => prepared,
-        Err(refusal) => return Ok(call.refuse(caller, refusal, Outcome::Refused)),
+        Err(refused) => return Ok(call.refuse(caller, refused, Outcome::Refused)),
     };
     let deadline = route.total_timeout.map(|limit| call.begun + limit);
     let mut request = Some(prepare::body(core, route, request));
@@ -140,9 +140,9 @@ fn admit<'a, A: Admission>(
     request: &Request<Incoming>,
     scan: Scan,
     call: &mut Call,
-) -> Result<Admitted<'a, A::Hold, A::Missing>, Refusal> {
+) -> Result<Admitted<'a, A::Hold, A::Missing>, Refused> {
     if core.metrics.open() > core.calls_max {
-        return Err(Refusal::TooManyCalls);
+        return Err(Refusal::TooManyCalls.into());
     }
     let host = framing::check(request, scan, &core.limits)?;
     let path = request.uri().path();
@@ -150,7 +150,7 @@ fn admit<'a, A: Admission>(
     call.is_for(route.index);
     // A body that will not be taken must not cost anything either.
     if request.body().size_hint().lower() > route.body_bytes_max {
-        return Err(Refusal::BodyTooLarge);
+        return Err(Refusal::BodyTooLarge.into());
     }
     if !route.is_metered {
         return Ok(Admitted::Now(route, Pass::Unmetered));
@@ -166,7 +166,7 @@ fn admit<'a, A: Admission>(
     match decision {
         Decision::Admit(hold) => Ok(Admitted::Now(route, Pass::Held(hold))),
         Decision::Unpriced => Ok(Admitted::Now(route, Pass::Unpriced)),
-        Decision::Refuse(refusal) => Err(refusal),
+        Decision::Refuse(refused) => Err(refused),
         Decision::Missing(missing) => Ok(Admitted::Missing(missing)),
     }
 }

@@ -3,13 +3,18 @@
 //! A refusal is decided before a response head is there, so no refusal is ever charged; what breaks after the head (an
 //! upstream that dies in the middle of a body) cannot be refused any more and is charged as the head said.
 //! Invariants: each kind is one row of [`Refusal::row`], without a default arm; only the HTTP status can be overridden, per
-//! proxy. Bodies have Apigee's fault shape; gRPC callers get a trailers-only response with the row's gRPC status.
+//! proxy. Bodies have Apigee's fault shape; gRPC callers get a trailers-only response with the row's gRPC status. What a row
+//! [`Tells`] of the wallet stands in the fault's detail and in headers alike ([`Budget`]).
 //! Not here: who refuses when (`proxy`, the `Admission`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use self::budget::{Budget, KnownBalance, Refused, Returns, TopUpUrl};
+
+pub mod budget;
 
 /// Why the gateway answers a call itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
@@ -78,7 +83,7 @@ pub enum Refusal {
 pub enum Retry {
     /// Never: the request itself must change.
     Changed,
-    /// Once somebody has changed the key, the subscription or the wallet.
+    /// Once somebody has changed the key, the subscription or the wallet; also by waiting, where the budget is known to return.
     Provisioned,
     /// After this long, told in `Retry-After`.
     After(Duration),
@@ -89,6 +94,17 @@ pub enum Retry {
 pub enum Charged {
     /// Its hold, where it had one, is released.
     No,
+}
+
+/// What the caller is told beside the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// Nothing.
+    Kind,
+    /// The wallet and what is known of it.
+    Wallet,
+    /// The same, and where to top up, which mends it.
+    TopUp,
 }
 
 /// One row of the table.
@@ -108,6 +124,8 @@ pub struct Row {
     pub code: &'static str,
     /// Apigee's fault string.
     pub fault: &'static str,
+    /// What it tells of the wallet.
+    pub tells: Tells,
 }
 
 const SOON: Retry = Retry::After(Duration::from_secs(1));
@@ -130,7 +148,15 @@ const fn row(
     code: &'static str,
     fault: &'static str,
 ) -> Row {
-    Row { name, charged: Charged::No, retry, status, grpc, code, fault }
+    Row { name, charged: Charged::No, retry, status, grpc, code, fault, tells: Tells::Kind }
+}
+
+// === impl Row ===
+
+impl Row {
+    const fn tells(self, tells: Tells) -> Self {
+        Self { tells, ..self }
+    }
 }
 
 // === impl Refusal ===
@@ -173,6 +199,7 @@ impl Refusal {
     #[rustfmt::skip]
     pub const fn row(self) -> Row {
         use Retry::{Changed, Provisioned};
+        use Tells::{TopUp, Wallet};
         match self {
             Self::BadRequest          => row("bad_request", Changed, 400, INVALID_ARGUMENT, "protocol.http.BadFormData", "Bad request"),
             Self::NoProxy             => row("no_proxy", Changed, 404, UNIMPLEMENTED, "messaging.adaptors.http.flow.ApplicationNotFound", "Unable to identify proxy for host and url"),
@@ -190,14 +217,14 @@ impl Refusal {
             Self::NoApiProduct        => row("no_api_product", Provisioned, 401, PERMISSION_DENIED, "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound", "Invalid API call as no apiproduct match found"),
             Self::NoRatePlan          => row("no_rate_plan", Provisioned, 403, FAILED_PRECONDITION, "mint.service.rateplan_not_available", "No active rate plan for the API product"),
             Self::NoSubscription      => row("no_subscription", Provisioned, 403, FAILED_PRECONDITION, "mint.service.subscription_not_found_for_developer", "Subscription not found for developer"),
-            Self::NoWallet            => row("no_wallet", Provisioned, 402, FAILED_PRECONDITION, "mint.service.wallet_not_found_for_developer", "Wallet not found for developer"),
-            Self::BalanceTooSmall     => row("balance_too_small", Provisioned, 402, RESOURCE_EXHAUSTED, "mint.service.developer_usage_exceeds_balance", "Developer usage exceeds balance"),
-            Self::WalletRateExceeded  => row("wallet_rate_exceeded", SOON, 429, RESOURCE_EXHAUSTED, "policies.ratelimit.QuotaViolation", "Rate limit of the wallet exceeded"),
+            Self::NoWallet            => row("no_wallet", Provisioned, 402, FAILED_PRECONDITION, "mint.service.wallet_not_found_for_developer", "Wallet not found for developer").tells(TopUp),
+            Self::BalanceTooSmall     => row("balance_too_small", Provisioned, 402, RESOURCE_EXHAUSTED, "mint.service.developer_usage_exceeds_balance", "Developer usage exceeds balance").tells(TopUp),
+            Self::WalletRateExceeded  => row("wallet_rate_exceeded", SOON, 429, RESOURCE_EXHAUSTED, "policies.ratelimit.QuotaViolation", "Rate limit of the wallet exceeded").tells(Wallet),
             Self::CallerUnknown       => row("caller_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.CallerUnknown", "The consumer key cannot be checked now"),
-            Self::BalanceUnknown      => row("balance_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceUnknown", "The balance is not known now"),
-            Self::PolicyChanging      => row("policy_changing", SOON, 503, UNAVAILABLE, "tollgate.gateway.PolicyChanging", "The overspend policy of the wallet is changing"),
-            Self::BalanceStale        => row("balance_stale", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceStale", "The balance is not known well enough now"),
-            Self::MeterUnavailable    => row("meter_unavailable", SOON, 503, UNAVAILABLE, "tollgate.gateway.MeterUnavailable", "The call cannot be metered now"),
+            Self::BalanceUnknown      => row("balance_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceUnknown", "The balance is not known now").tells(Wallet),
+            Self::PolicyChanging      => row("policy_changing", SOON, 503, UNAVAILABLE, "tollgate.gateway.PolicyChanging", "The overspend policy of the wallet is changing").tells(Wallet),
+            Self::BalanceStale        => row("balance_stale", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceStale", "The balance is not known well enough now").tells(Wallet),
+            Self::MeterUnavailable    => row("meter_unavailable", SOON, 503, UNAVAILABLE, "tollgate.gateway.MeterUnavailable", "The call cannot be metered now").tells(Wallet),
             Self::UpstreamUnreachable => row("upstream_unreachable", SOON, 502, UNAVAILABLE, "messaging.adaptors.http.flow.ServiceUnavailable", "The Service is temporarily unavailable"),
             Self::UpstreamInvalid     => row("upstream_invalid", SOON, 502, UNAVAILABLE, "messaging.adaptors.http.flow.UnexpectedEOFAtTarget", "Unexpected EOF at target"),
             Self::UpstreamSaturated   => row("upstream_saturated", SOON, 503, UNAVAILABLE, "messaging.adaptors.http.flow.TargetConnectionsExhausted", "Every connection to the target is in use"),

@@ -21,7 +21,7 @@ use tollgate_metering::{UnixMillis, WalletId};
 use crate::incarnation::Lives;
 use crate::tariffs::Tariffs;
 
-pub(crate) use self::entry::{Changed, Due, Feed, Merged, NoHold, WalletEntry, WalletHold};
+pub(crate) use self::entry::{Changed, Due, Feed, Lack, Merged, NoHold, WalletEntry, WalletHold};
 
 mod entry;
 

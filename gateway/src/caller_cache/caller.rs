@@ -11,7 +11,7 @@ use crate::tariffs::Tariffs;
 /// The owner of a key and what it may call.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    developer: DeveloperId,
+    pub(crate) developer: DeveloperId,
     is_developer_active: bool,
     /// Key and app.
     is_approved: bool,

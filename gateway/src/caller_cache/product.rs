@@ -35,6 +35,7 @@ pub(crate) struct PlanOffer {
     window: Window,
     /// The developer's wallet in the plan's currency.
     pub(crate) wallet: Option<WalletId>,
+    pub(crate) currency: Currency,
     pub(super) product: ProductId,
     revision: (PlanId, u32),
     billing: BillingType,
@@ -119,11 +120,14 @@ impl PlanOffer {
         payer.tariffs.add(plan, revision, rates);
         let window = wire.window.as_ref().ok_or_else(|| missing("plans.window"))?;
         let mut wallets = payer.wallets.iter();
+        let unknown = |_| WireError::new("plans.currency", tollgate_proto::Problem::UnknownValue);
+        let currency = wire.currency.parse::<Currency>().map_err(unknown)?;
         Ok(Self {
             window: Window::read(window),
             wallet: wallets
-                .find(|(_, currency)| currency.as_str() == wire.currency)
+                .find(|(_, of_wallet)| *of_wallet == currency)
                 .map(|(wallet, _)| *wallet),
+            currency,
             product,
             revision: (plan, revision),
             billing: payer.billing,

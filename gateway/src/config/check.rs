@@ -6,6 +6,7 @@ use http::header::HeaderName;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 
 use super::{HostHeader, Limits, Proxy};
+use crate::refusal::TopUpUrl;
 
 /// The smallest head limit: hyper's smallest read buffer.
 const HEAD_BYTES_MIN: usize = 8_192;
@@ -90,7 +91,10 @@ fn check_proxy(proxy: &Proxy) -> Result<(), ConfigError> {
             return Err(of(proxy, &key, format!("must be from 400 to 599, not {status}")));
         }
     }
-    Ok(())
+    match proxy.top_up_url.as_ref().and_then(TopUpUrl::problem) {
+        Some(problem) => Err(of(proxy, "top_up_url", problem)),
+        None => Ok(()),
+    }
 }
 
 fn check_place(proxy: &Proxy) -> Result<(), ConfigError> {
@@ -257,6 +261,11 @@ mod tests {
                 "proxy \"orders\": upstream.ca_file: is for https:// targets",
             ),
             ("host_header = { named = \"api.example\" }", ""),
+            ("top_up_url = \"https://pay.example/{developer}\"", ""),
+            (
+                "top_up_url = \"pay.example\"",
+                "proxy \"orders\": top_up_url: must be an http:// or https:// URL",
+            ),
         ];
         for (text, want) in rows {
             assert_eq!(problem(text), want, "{text}");

@@ -9,10 +9,12 @@ use http::{Response, StatusCode, Version};
 use super::body::ResponseBody;
 use super::headers::{self, Bit, Scan};
 use super::route::Route;
-use crate::refusal::{Refusal, Retry, StatusOverrides};
+use crate::refusal::{Refusal, Refused, StatusOverrides, TopUpUrl};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// When a gRPC client's own retries may go on (gRPC proposal A6).
+static GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// What must be known of a call to answer it.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +32,23 @@ impl Caller {
     }
 
     /// The response that tells this caller of a refusal.
-    pub(crate) fn refuse(self, refusal: Refusal, route: Option<&Route>) -> Response<ResponseBody> {
-        let mut response = if self.is_grpc { grpc(refusal) } else { fault(refusal, route) };
+    pub(crate) fn refuse(self, refused: &Refused, route: Option<&Route>) -> Response<ResponseBody> {
+        let refusal = refused.kind;
+        let mut response = if self.is_grpc { grpc(refusal) } else { fault(refused, route) };
         let headers = response.headers_mut();
-        if let Retry::After(wait) = refusal.row().retry {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        refused.each_fact(top_up(route), |_, name, value| {
+            let value = HeaderValue::from_str(value).expect("facts are printable ASCII");
+            headers.insert(name, value);
+        });
+        if let Some(wait) = refused.wait() {
+            // Rounded up: who comes back then must not come too early.
+            let seconds = wait.as_millis().div_ceil(1_000).max(1);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            if self.is_grpc {
+                let pushback_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+                headers.insert(&GRPC_PUSHBACK, HeaderValue::from(pushback_ms));
+            }
         }
         // What is left of such a request on the connection cannot be told from the next one, or is not wanted.
         let is_last = matches!(
@@ -61,14 +75,24 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Apigee's fault shape.
-fn fault(refusal: Refusal, route: Option<&Route>) -> Response<ResponseBody> {
-    let row = refusal.row();
-    // Neither text holds a character that JSON escapes (test: `faults_need_no_escapes`).
-    let body = format!(
-        r#"{{"fault":{{"faultstring":"{}","detail":{{"errorcode":"{}"}}}}}}"#,
+fn top_up(route: Option<&Route>) -> Option<&TopUpUrl> {
+    route?.config.top_up_url.as_ref()
+}
+
+/// Apigee's fault shape; what Tollgate tells beside stands in the detail after Apigee's code.
+fn fault(refused: &Refused, route: Option<&Route>) -> Response<ResponseBody> {
+    let (refusal, row) = (refused.kind, refused.kind.row());
+    // No text here holds a character that JSON escapes (tests: `faults_need_no_escapes`, `top_up_urls_are_checked`).
+    let mut body = format!(
+        r#"{{"fault":{{"faultstring":"{}","detail":{{"errorcode":"{}""#,
         row.fault, row.code
     );
+    refused.each_fact(top_up(route), |member, _, value| {
+        for part in [",\"", member, "\":\"", value, "\""] {
+            body.push_str(part);
+        }
+    });
+    body.push_str("}}}");
     let status = match route {
         Some(route) => route.config.refusal_status.status(refusal),
         None => StatusOverrides::default().status(refusal),
@@ -111,7 +135,7 @@ mod tests {
             let is_plain = |text: &str| {
                 text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\%".contains(&byte))
             };
-            assert!(is_plain(row.fault) && is_plain(row.code), "{refusal:?}");
+            assert!(is_plain(row.fault) && is_plain(row.code) && is_plain(row.name), "{refusal:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use super::answer::Caller;
 use super::body::ResponseBody;
 use super::core::Core;
 use crate::metrics::Outcome;
-use crate::refusal::Refusal;
+use crate::refusal::Refused;
 use crate::server::Client;
 use crate::spans::CallSpan;
 
@@ -70,15 +70,16 @@ impl Call {
     pub(crate) fn refuse(
         mut self,
         caller: Caller,
-        refusal: Refusal,
+        refused: impl Into<Refused>,
         outcome: Outcome,
     ) -> Response<ResponseBody> {
+        let refused = refused.into();
         self.outcome = outcome;
-        self.core.metrics.refused(self.proxy, refusal);
+        self.core.metrics.refused(self.proxy, refused.kind);
         if let Some(span) = &mut self.span {
-            span.is_refused(refusal);
+            span.is_refused(refused.kind);
         }
-        caller.refuse(refusal, self.proxy.map(|index| &self.core.routes.all[index]))
+        caller.refuse(&refused, self.proxy.map(|index| &self.core.routes.all[index]))
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) enum NoHold {
     /// What is known is too old, and nothing newer comes.
     Stale,
     /// It does not cover the call.
-    TooSmall,
+    TooSmall(Box<Lack>),
     /// A strict wallet's grant has no room for the call: a node was asked for more.
     Ungranted,
     /// Its overspend policy is changing.
@@ -100,6 +100,15 @@ pub(crate) enum NoHold {
     NotServing,
     /// The call's units could not be recorded; the error where it is new.
     Unmetered(Option<SpendFileError>),
+}
+
+/// A call that a wallet does not cover.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lack {
+    pub(crate) price: Money,
+    pub(crate) available: Money,
+    /// The wallet at that moment.
+    pub(crate) view: Option<View>,
 }
 
 /// A hold that gives itself back when it is dropped.
@@ -214,7 +223,9 @@ impl WalletEntry {
             HoldError::Unknown if cell.is_absent => NoHold::Absent,
             HoldError::TooOld if cell.feed == Feed::Live => NoHold::Stale,
             HoldError::Unknown | HoldError::TooOld => NoHold::Unknown,
-            HoldError::TooSmall { .. } => NoHold::TooSmall,
+            HoldError::TooSmall { available, price } => {
+                NoHold::TooSmall(Box::new(Lack { price, available, view: cell.wallet.view() }))
+            }
             HoldError::Ungranted { .. } => NoHold::Ungranted,
             HoldError::Changing => NoHold::Changing,
             HoldError::Unopened | HoldError::Full => NoHold::Unmetered(None),

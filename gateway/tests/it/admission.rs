@@ -46,7 +46,9 @@ async fn refused_calls_never_reach_the_upstream() {
         assert_eq!(answer.status(), status, "{target} {line}");
         assert!(answer.body.starts_with(r#"{"fault":{"faultstring":""#), "{}", answer.body);
         assert!(
-            answer.body.ends_with(&format!(r#"","detail":{{"errorcode":"{code}"}}}}}}"#)),
+            answer.body.ends_with(&format!(
+                r#"","detail":{{"errorcode":"{code}","refusal":"{kind}"}}}}}}"#
+            )),
             "{}",
             answer.body
         );

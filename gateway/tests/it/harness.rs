@@ -12,8 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tollgate_gateway::admission::{Admission, CallHead, CallHold, Decision, Multiplier};
 use tollgate_gateway::config::{Limits, Listener, ListenerTls, Metering, Proxy};
-use tollgate_gateway::refusal::Refusal;
+use tollgate_gateway::refusal::{Budget, KnownBalance, Refusal, Refused, Returns};
 use tollgate_gateway::server::{BoundListener, Parts, run};
+use tollgate_metering::{DeveloperId, Period, WalletId};
+use uuid::Uuid;
 
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,15 +52,17 @@ impl Admission for ByKey {
     fn decide(&self, head: &CallHead<'_>) -> Decision<Hold, ()> {
         self.paths.lock().push(head.path.to_owned());
         match head.consumer_key {
-            None => Decision::Refuse(Refusal::KeyMissing),
+            None => Decision::Refuse(Refusal::KeyMissing.into()),
             Some("good") => Decision::Admit(self.hold()),
             Some("late") if self.fetches.load(Ordering::SeqCst) >= 2 => {
                 Decision::Admit(self.hold())
             }
             Some("late" | "never" | "stale") => Decision::Missing(()),
             Some("free") => Decision::Unpriced,
-            Some("poor") => Decision::Refuse(Refusal::BalanceTooSmall),
-            Some(_) => Decision::Refuse(Refusal::KeyUnknown),
+            Some("broke") => Decision::Refuse(broke(Some(Duration::from_millis(86_400_001)))),
+            Some("lost") => Decision::Refuse(broke(None)),
+            Some("poor") => Decision::Refuse(Refusal::BalanceTooSmall.into()),
+            Some(_) => Decision::Refuse(Refusal::KeyUnknown.into()),
         }
     }
 
@@ -69,6 +73,25 @@ impl Admission for ByKey {
         }
         Ok(())
     }
+}
+
+/// A wallet with less than a call costs, and how long until the next free tier.
+fn broke(wait: Option<Duration>) -> Refused {
+    let period = Period::from_number(2_026 * 12 + 11).unwrap();
+    let known = KnownBalance {
+        balance: "-1.5".parse().unwrap(),
+        available: "-1.500000001".parse().unwrap(),
+        age: Some(Duration::from_millis(12)),
+    };
+    let budget = Budget {
+        developer: DeveloperId(Uuid::from_u128(8)),
+        wallet: Some(WalletId(Uuid::from_u128(7))),
+        currency: "EUR".parse().unwrap(),
+        price: Some("0.000000001".parse().unwrap()),
+        known: Some(known),
+        returns: wait.map(|wait| Returns { period, wait }),
+    };
+    Refused { kind: Refusal::BalanceTooSmall, budget: Some(Box::new(budget)) }
 }
 
 impl ByKey {

@@ -64,7 +64,11 @@ fn trailers(
     )])))
 }
 
-async fn get(sender: &mut Sender, uri: String, lines: &[(&str, &str)]) -> Response<Incoming> {
+pub(crate) async fn get(
+    sender: &mut Sender,
+    uri: String,
+    lines: &[(&str, &str)],
+) -> Response<Incoming> {
     let mut request = Request::get(uri);
     for (name, value) in lines {
         request = request.header(*name, *value);
@@ -212,6 +216,8 @@ async fn a_refused_grpc_call_gets_its_status_in_trailers_alone() {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["grpc-status"], status, "{key}");
         assert_eq!(response.headers()["content-type"], "application/grpc");
+        let is_asked_to_wait = response.headers().contains_key("grpc-retry-pushback-ms");
+        assert_eq!(is_asked_to_wait, key == "never", "waiting helps the last alone");
         assert!(hyper::body::Body::is_end_stream(response.body()), "the head ends the stream");
     }
     assert!(requests.try_recv().is_err());

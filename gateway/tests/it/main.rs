@@ -15,6 +15,7 @@ mod limits;
 mod metered;
 mod pacing;
 mod pool;
+mod refusals;
 mod scripted_node;
 mod streaming;
 mod tls;

@@ -10,7 +10,7 @@ use tollgate_gateway::admission::{
 use tollgate_gateway::clock::SystemClock;
 use tollgate_gateway::config::{Proxy, Unpriced};
 use tollgate_gateway::metered::NotReady;
-use tollgate_gateway::refusal::Refusal;
+use tollgate_gateway::refusal::{Refusal, Refused};
 use tollgate_gateway::sync_client::{SyncTls, Token};
 use tollgate_gateway::{Metered, SyncSettings};
 use tollgate_metering::Units;
@@ -94,7 +94,16 @@ impl Wallets {
         self.open(key).await.map(|hold| hold.settle(units))
     }
 
+    /// How the next call is refused.
+    pub(crate) async fn refused(&self) -> Refused {
+        self.decided(Some(KEY)).await.map(drop).expect_err("the call is refused")
+    }
+
     async fn open(&self, key: Option<&str>) -> Result<impl CallHold + use<>, Refusal> {
+        self.decided(key).await.map_err(|refused| refused.kind)
+    }
+
+    async fn decided(&self, key: Option<&str>) -> Result<impl CallHold + use<>, Refused> {
         let proxy = Proxy::new("weather", "http://127.0.0.1:1");
         let method = http::Method::GET;
         let (proxy, method) = (&proxy, &method);
@@ -103,11 +112,11 @@ impl Wallets {
             match self.metered.decide(&head) {
                 Decision::Admit(hold) => return Ok(hold),
                 Decision::Unpriced => panic!("the proxy refuses unpriced calls"),
-                Decision::Refuse(refusal) => return Err(refusal),
+                Decision::Refuse(refused) => return Err(refused),
                 Decision::Missing(missing) => self.metered.fetch(missing).await?,
             }
         }
-        Err(Refusal::BalanceUnknown)
+        Err(Refusal::BalanceUnknown.into())
     }
 
     async fn call_until_it_passes(&self) {

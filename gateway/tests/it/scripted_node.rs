@@ -46,6 +46,8 @@ pub(crate) struct Books {
     pub(crate) is_unpriced: bool,
     pub(crate) is_postpaid: bool,
     pub(crate) has_wallet: bool,
+    /// Calls of each month that cost nothing.
+    pub(crate) free: u64,
     pub(crate) registers: BTreeMap<(Meter, Uuid), Register>,
     pub(crate) excess: BTreeMap<Uuid, Units>,
     pub(crate) holds: BTreeMap<Uuid, Money>,
@@ -100,6 +102,7 @@ impl Default for Books {
             is_unpriced: false,
             is_postpaid: false,
             has_wallet: true,
+            free: 0,
             registers: BTreeMap::new(),
             excess: BTreeMap::new(),
             holds: BTreeMap::new(),
@@ -112,9 +115,11 @@ impl Default for Books {
     }
 }
 
-fn prices() -> PlanPrices {
+fn prices(free: u64) -> PlanPrices {
+    let up_to = (free > 0).then(|| Units::from_register(free * 1_000_000_000));
+    let free = up_to.map(|end| Band { up_to: Some(end), price: Money::ZERO });
     let band = Band { up_to: None, price: "0.01".parse().unwrap() };
-    let rates = Arc::new(Rates::banded(vec![band]).unwrap());
+    let rates = Arc::new(Rates::banded(free.into_iter().chain([band]).collect()).unwrap());
     PlanPrices { plan: tollgate_metering::PlanId(PLAN), revision: 1, rates }
 }
 
@@ -134,7 +139,7 @@ impl Ledger {
     fn caller(&self) -> v1::Caller {
         let books = self.0.lock();
         let window = v1::Window { start_ms: 0, end_ms: 0 };
-        let revision = Some(v1::RatePlanRevision::from(&prices()));
+        let revision = Some(v1::RatePlanRevision::from(&prices(books.free)));
         let plan = v1::Plan { revision, currency: "EUR".into(), window: Some(window) };
         let product = v1::ProductAccess {
             product: PRODUCT.as_bytes().to_vec(),
@@ -218,7 +223,7 @@ impl Ledger {
             others_held: Money::ZERO,
             ceilings: Vec::new(),
         };
-        ToGateway::Snapshot(snapshot_to_wire(&snapshot, &[prices()]))
+        ToGateway::Snapshot(snapshot_to_wire(&snapshot, &[prices(books.free)]))
     }
 }
 
