@@ -31,14 +31,18 @@ pub(crate) async fn watch(node: Arc<Node>) {
         }
         let is_starting = node.standing.now() == Standing::Starting;
         let interval = if is_starting { START_RETRY } else { node.settings.ledger_check_interval };
-        tokio::time::sleep(interval).await;
+        // A clock that jumped is looked at once, and one that stays wrong not without a pause.
+        let pause = START_RETRY.min(interval);
+        tokio::time::sleep(pause).await;
+        let _ = tokio::time::timeout(interval - pause, node.service_clock.jumped()).await;
     }
 }
 
 async fn look(node: &Arc<Node>, known: &mut Option<u32>) -> Result<(), LedgerError> {
-    let (began, before) = (node.clock.monotonic(), node.now());
+    let (began, before) = (node.clock.monotonic(), node.service_clock.unconfirmed());
     let ledger = node.ledger.clock().await?;
-    let (took, after) = (node.clock.monotonic().saturating_sub(began), node.now());
+    let (ended, after) = (node.clock.monotonic(), node.service_clock.unconfirmed());
+    let took = ended.saturating_sub(began);
     let generation = node.ledger.generation().await?;
     if known.is_some_and(|known| known != generation) {
         tracing::warn!(?known, generation, "the ledger is another one: starting over");
@@ -66,6 +70,7 @@ async fn look(node: &Arc<Node>, known: &mut Option<u32>) -> Result<(), LedgerErr
         node.end_streams();
         Standing::ClockOff { offset }
     } else {
+        node.service_clock.confirm(after, ended);
         Standing::Serving { generation }
     };
     node.standing.set(standing);

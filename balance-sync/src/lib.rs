@@ -48,6 +48,7 @@ mod prices;
 pub mod refusal;
 mod server;
 mod service;
+mod service_clock;
 mod session;
 pub mod settings;
 mod shard;

@@ -20,6 +20,7 @@ use crate::incarnations::Incarnations;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::refusal::Refusal;
+use crate::service_clock::ServiceClock;
 use crate::settings::{STREAMS_MAX, Settings};
 use crate::shard::{Command, Gauges};
 use crate::standing::StandingWatch;
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The same clock, for who confirms it.
+    pub(crate) service_clock: Arc<ServiceClock>,
     pub(crate) metrics: Metrics,
     pub(crate) prices: Prices,
     pub(crate) incarnations: Incarnations,
@@ -88,13 +91,15 @@ pub(crate) struct NodeParts {
 impl Node {
     pub(crate) fn new(parts: NodeParts) -> Node {
         let NodeParts { settings, ledger, catalogue, clock, metrics, standing, shards } = parts;
+        let service_clock = Arc::new(ServiceClock::new(clock));
         Node {
             id: Uuid::new_v4(),
             prices: Prices::new(Arc::clone(&catalogue) as Arc<_>),
             settings,
             ledger,
             catalogue,
-            clock,
+            clock: Arc::clone(&service_clock) as Arc<_>,
+            service_clock,
             metrics,
             incarnations: Incarnations::default(),
             standing,

@@ -6,7 +6,7 @@
 //! ahead would be refused; its own previous value bounds it, because a clock that is set back must
 //! not let an older total win.
 //! One value serves all incarnations of a gateway, so that a `seq` names one report of it.
-//! Invariants: strictly rising. Not here: any clock; both clocks are passed in.
+//! Invariants: `seq` rises strictly. Not here: any clock; both clocks are passed in.
 
 use std::time::Duration;
 
@@ -18,13 +18,31 @@ pub struct Sequence {
     previous: i64,
     /// The service's time and the monotonic time at which it was heard.
     heard: Option<(UnixMillis, Duration)>,
+    /// Since when the service's time is said to be much earlier than that.
+    doubted_since: Option<Duration>,
 }
+
+/// How far two nodes that serve may disagree about the time: each by as much as a clock that serves
+/// may be off the ledger's.
+const DISAGREEMENT_MAX: Duration = Duration::from_secs(120);
+
+/// For how long a much earlier time is taken for a late message. What lay in a socket while the
+/// process or its machine was stopped is read in a moment.
+const DOUBT: Duration = Duration::from_secs(10);
 
 // === impl Sequence ===
 
 impl Sequence {
-    /// Takes the service's time, heard at the monotonic time `now`; the newest counts.
+    /// Takes the service's time, heard at the monotonic time `now`; the newest counts, unless it is
+    /// so much earlier than what was heard before that its message must have been on its way for
+    /// long: a call would be counted on the month in which it was sent.
     pub fn hear(&mut self, service_time: UnixMillis, now: Duration) {
+        let known = self.service_time(now);
+        if known.is_none_or(|known| known.since(service_time) <= DISAGREEMENT_MAX) {
+            self.doubted_since = None;
+        } else if now.saturating_sub(*self.doubted_since.get_or_insert(now)) < DOUBT {
+            return;
+        }
         self.heard = Some((service_time, now));
     }
 
@@ -67,6 +85,34 @@ mod tests {
         assert_eq!(sequence.next(99_000_000, 2 * SECOND), 11_000_000);
         assert_eq!(sequence.next(10_500_000, 3 * SECOND), 11_000_001);
         assert_eq!(sequence.service_time(4 * SECOND), Some(UnixMillis(13_000)));
+    }
+
+    /// A gateway that was stopped for days first read what had been sent before, took it for the
+    /// time, and counted calls on the month before.
+    #[test]
+    fn a_time_that_lay_in_a_socket_is_not_the_services() {
+        let mut sequence = Sequence::default();
+        let told = UnixMillis(1_000_000);
+        sequence.hear(told, SECOND);
+        let late = 100_000 * SECOND;
+        let known = sequence.service_time(late);
+        sequence.hear(told.plus(SECOND), late);
+        assert_eq!(sequence.service_time(late), known);
+        sequence.hear(told.plus(late), late + SECOND);
+        assert_eq!(sequence.service_time(late + SECOND), Some(told.plus(late)));
+    }
+
+    #[test]
+    fn a_service_that_was_ahead_is_followed_back_in_a_while() {
+        let mut sequence = Sequence::default();
+        sequence.hear(UnixMillis(900_000_000), SECOND);
+        for second in 2..=20 {
+            sequence.hear(UnixMillis(i64::from(second) * 1_000), second * SECOND);
+        }
+        assert_eq!(sequence.service_time(20 * SECOND), Some(UnixMillis(20_000)));
+        // A node that is a little behind is followed at once.
+        sequence.hear(UnixMillis(5_000), 21 * SECOND);
+        assert_eq!(sequence.service_time(21 * SECOND), Some(UnixMillis(5_000)));
     }
 
     proptest::proptest! {

@@ -28,10 +28,10 @@ async fn a_dead_incarnation_is_folded_past_the_fence_and_counts_as_before() {
         let account = ground.read().await.account;
         account.cells.get(&place).map_or(Units::ZERO, |cell| cell.folded)
     };
-    ground.clock.set_forward(DAY * 3);
+    ground.clock.pass(DAY * 3);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(folded().await, Units::ZERO);
-    ground.clock.set_forward(Duration::from_secs(2 * 3_600));
+    ground.clock.pass(Duration::from_secs(2 * 3_600));
     eventually("it is folded", || async { folded().await == units("3") }).await;
     assert_eq!(ground.read().await.account.meters[&meter].settled_units, units("3"));
     assert_eq!(ground.balance().await, money("9.97"));
@@ -57,14 +57,14 @@ async fn in_the_end_a_month_is_closed_and_its_rows_are_gone_and_nothing_is_lost(
     let (node, gateway) = spent_three(&ground).await;
     // A second node does the same work at the same time.
     let _other = ground.node().await;
-    ground.clock.set_forward(DAY * 45);
+    ground.clock.pass(DAY * 45);
     eventually("the horizon has passed them", || async {
         ground.read().await.registers.is_empty()
     })
     .await;
     // Not at once: a read that met the account before the fold must find the rows.
     assert!(ground.read().await.account.has_rows_behind_horizon());
-    ground.clock.set_forward(DAY * 45 + PURGE_DELAY);
+    ground.clock.pass(DAY * 45 + PURGE_DELAY);
     eventually("rows and cells are removed", || async {
         ground.read().await.account.cells.is_empty()
     })

@@ -1,7 +1,7 @@
 //! A ledger that can be away, and a clock that can be set.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 pub(crate) struct SetClock {
     system: SystemClock,
     offset_ms: AtomicI64,
+    passed_ms: AtomicU64,
 }
 
 /// A ledger that is away when it is told to be.
@@ -30,21 +31,35 @@ pub(crate) struct AwayLedger {
 
 impl SetClock {
     pub(crate) fn new() -> SetClock {
-        SetClock { system: SystemClock::start(), offset_ms: AtomicI64::new(0) }
+        SetClock {
+            system: SystemClock::start(),
+            offset_ms: AtomicI64::new(0),
+            passed_ms: AtomicU64::new(0),
+        }
     }
 
+    /// Sets the wall clock, as a person does.
     pub(crate) fn set_forward(&self, by: Duration) {
         self.offset_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Lets time pass, by every clock.
+    pub(crate) fn pass(&self, by: Duration) {
+        self.passed_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::from_millis(self.passed_ms.load(Ordering::SeqCst))
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.system.now().0 + self.offset_ms.load(Ordering::SeqCst))
+        UnixMillis(self.system.now().0 + self.offset_ms.load(Ordering::SeqCst)).plus(self.passed())
     }
 
     fn monotonic(&self) -> Duration {
-        self.system.monotonic()
+        self.system.monotonic() + self.passed()
     }
 }
 

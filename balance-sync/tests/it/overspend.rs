@@ -111,12 +111,12 @@ async fn a_grant_comes_back_at_the_fence_and_not_by_time_before_it() {
     ground.goes_by(Overspend::Strict).await;
     let gateway = Incarnation { born: ground.clock.now(), id: Uuid::new_v4() };
     ground.grant(gateway, "4").await;
-    ground.clock.set_forward(DAY * 3);
+    ground.clock.pass(DAY * 3);
     // A day after the fence the younger one is still waited for.
     let younger = Incarnation { born: ground.clock.now(), id: Uuid::new_v4() };
     ground.grant(younger, "3").await;
     assert_eq!(ground.grant_of(gateway).await.unwrap().draw, money("4"));
-    ground.clock.set_forward(Duration::from_secs(2 * 3_600));
+    ground.clock.pass(Duration::from_secs(2 * 3_600));
     eventually("it is retired", || async {
         ground.grant_of(gateway).await.is_some_and(|grant| grant.is_retired)
     })

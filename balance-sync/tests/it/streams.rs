@@ -192,7 +192,7 @@ async fn past_the_fence_units_wait_in_suspense() {
     let meter = ground.meter();
     let seq = gateway.report(vec![register_of(meter, "3")]).await;
     gateway.durable(seq).await;
-    ground.clock.set_forward(Duration::from_secs(3 * 86_400 + 60));
+    ground.clock.pass(Duration::from_secs(3 * 86_400 + 60));
     gateway.report(vec![register_of(meter, "5")]).await;
     assert_eq!(gateway.refused().await, v1::RefusedReason::Fenced);
     let suspense = ground.ledger.suspense(ground.wallet).await.unwrap();
@@ -274,7 +274,7 @@ async fn registering_again_answers_the_first_birth() {
     let node = ground.node().await;
     let (mut client, id) = (client(&node).await, Uuid::new_v4());
     let first = register(&mut client, id).await;
-    ground.clock.set_forward(Duration::from_secs(10));
+    ground.clock.pass(Duration::from_secs(10));
     assert_eq!(register(&mut client, id).await, first);
     let long =
         v1::RegisterRequest { incarnation_id: id.as_bytes().to_vec(), gateway: "g".repeat(129) };

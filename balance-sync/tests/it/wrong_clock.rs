@@ -49,6 +49,30 @@ async fn a_node_whose_clock_is_wrong_takes_no_reports_and_registers_nobody() {
     assert_eq!(status.code(), Code::Unavailable);
 }
 
+/// Until the guard looked again, a node whose clock had been set told that time, and gateways counted
+/// calls on another month.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_between_two_looks_tells_no_time() {
+    let mut ground = Ground::with_ten().await;
+    let clock = Arc::new(SetClock::new());
+    ground.clock = Arc::clone(&clock);
+    let mut settings = crate::ground::settings();
+    settings.ledger_check_interval = Duration::from_secs(3_600);
+    let node = ground.node_with(settings).await;
+    let request = || v1::RegisterRequest {
+        incarnation_id: Uuid::new_v4().as_bytes().to_vec(),
+        gateway: "gateway".to_owned(),
+    };
+    let before = client(&node).await.register(request()).await.unwrap().into_inner();
+    clock.set_forward(Duration::from_secs(40 * 86_400));
+    // Either it is found out before it answers, or the answer has the time that it should have.
+    if let Ok(after) = client(&node).await.register(request()).await {
+        let told = after.into_inner().service_time_ms - before.service_time_ms;
+        assert!((0..60_000).contains(&told), "told {told} ms later");
+    }
+    eventually("the guard looks at once", || async { !node.standing.is_serving() }).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_ledger_is_met_by_starting_over() {
     let ground = Ground::with_ten().await;

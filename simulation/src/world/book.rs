@@ -382,9 +382,6 @@ impl World {
                 self.truth.wallets[w].has_debits = true;
             }
         }
-        if self.truth.wallets[w].persisted.is_empty() {
-            self.note_restored(w);
-        }
         self.note_persisted(w);
         self.check_strict(w);
         note!(
@@ -416,7 +413,11 @@ impl World {
                 });
             let cuts = cuts.collect();
             self.truth.retire(by.id, super::wallet_id(w), &cuts);
-            self.truth.wallets[w].persisted.clear();
+            let shown = self.persisted(w);
+            self.truth.wallets[w]
+                .persisted
+                .iter_mut()
+                .for_each(|(_, spent)| *spent = shown.min(*spent));
         }
     }
 

@@ -83,7 +83,7 @@ impl World {
         self.truth.wallets[w].persist(Duration::ZERO, spent);
     }
 
-    fn persisted(&self, w: usize) -> i128 {
+    pub(super) fn persisted(&self, w: usize) -> i128 {
         let stored = &self.ledger.wallets[w];
         let header = &stored.account.header;
         let given = self.truth.wallets[w].given[&(header.generation, header.version)];

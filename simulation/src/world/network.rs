@@ -175,7 +175,7 @@ impl World {
         let delay = self.delay(g, n);
         // An end is the word of a machine, not of a node that serves: it tells no time.
         let is_end = matches!(said, Said::End);
-        let service_time = (!is_end).then(|| self.nodes[n].clock.wall(self.now));
+        let service_time = (!is_end).then(|| self.nodes[n].wall(self.now));
         self.costs.down += 1;
         let Some(each) = self.streams.get_mut(&stream) else { return };
         each.last.1 = (self.now + delay).max(each.last.1 + Duration::from_micros(1));

@@ -35,6 +35,9 @@ const KEEP_EVERY: Duration = Duration::from_millis(1_500);
 pub(crate) struct Node {
     pub(crate) process: u32,
     pub(crate) clock: Clock,
+    /// Wall time that agreed with the ledger's, and when; between two such looks it goes on as
+    /// monotonic time does.
+    confirmed: Option<(UnixMillis, Duration)>,
     skew_ms: i64,
     pub(crate) paused_since: Option<Duration>,
     pub(crate) paused_until: Duration,
@@ -99,6 +102,7 @@ impl Node {
         Node {
             process: 0,
             clock: Clock::new(UnixMillis(0), 0, 0),
+            confirmed: None,
             skew_ms,
             paused_since: None,
             paused_until: zero,
@@ -125,6 +129,15 @@ impl Node {
 
     pub(crate) fn is_serving(&self) -> bool {
         self.standing == Standing::Serving
+    }
+
+    /// The time that it works with and tells.
+    pub(crate) fn wall(&self, now: Duration) -> UnixMillis {
+        let wall = self.clock.wall(now);
+        let Some((confirmed, at)) = self.confirmed else { return wall };
+        let even = confirmed.plus(self.clock.monotonic(now).saturating_sub(at));
+        let is_even = wall.since(even).max(even.since(wall)) <= CLOCK_OFFSET_MAX;
+        if is_even { wall } else { even }
     }
 }
 
@@ -243,6 +256,10 @@ impl World {
             self.nodes[n].standing = Standing::ClockOff;
             self.end_streams(n);
         } else {
+            if !self.is(Fault::WrongClockServes) {
+                let monotonic = self.nodes[n].clock.monotonic(self.now);
+                self.nodes[n].confirmed = Some((after, monotonic));
+            }
             self.nodes[n].standing = Standing::Serving;
         }
     }
@@ -282,7 +299,7 @@ impl World {
         if self.is_cut(g, n, true) || !self.nodes[n].is_serving() {
             return;
         }
-        let born = self.nodes[n].clock.wall(self.now);
+        let born = self.nodes[n].wall(self.now);
         let (process, generation) = (self.nodes[n].process, self.nodes[n].generation);
         self.ask(Some(n), generation, Work::Register { n, process, g, of, id, born });
     }
@@ -304,7 +321,7 @@ impl World {
         let answer = super::gateway::Registered {
             incarnation,
             generation: node.generation,
-            service_time: node.clock.wall(self.now),
+            service_time: node.wall(self.now),
         };
         let delay = self.delay(g, n);
         self.after(delay, Event::Registered { g, process: of, answer });

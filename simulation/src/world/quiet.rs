@@ -114,7 +114,7 @@ impl World {
     }
 
     fn check_node(&mut self, n: usize, w: usize, want: Money) {
-        let wall = self.nodes[n].clock.wall(self.now);
+        let wall = self.nodes[n].wall(self.now);
         let Some(entry) = self.nodes[n].wallets.get(&w) else { return };
         let machine = &entry.machine;
         if !machine.is_subscribed() && !machine.is_dirty() {

@@ -1,6 +1,7 @@
 //! Takes what nodes say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tollgate_metering::protocol::Snapshot;
 use tollgate_metering::wallet::Taken;
@@ -17,12 +18,19 @@ use crate::sync_client::nodes::Pending;
 // === impl Hub ===
 
 impl Hub {
+    /// Takes the service's time, for reports and for calls.
+    pub(super) fn hear_time(&mut self, service_time: UnixMillis, now: Duration) {
+        self.sequence.hear(service_time, now);
+        if let Some(time) = self.sequence.service_time(now) {
+            self.parts.wallets.books.hear(time, now);
+        }
+    }
+
     pub(super) fn said(&mut self, node: usize, message: v1::NodeMessage) {
         let now = self.now();
         let service_time = UnixMillis(message.service_time_ms);
         if service_time.0 > 0 {
-            self.sequence.hear(service_time, now);
-            self.parts.wallets.books.hear(service_time, now);
+            self.hear_time(service_time, now);
         }
         let Some(message) = message.message else { return };
         let read = match message {

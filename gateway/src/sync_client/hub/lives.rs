@@ -114,8 +114,7 @@ impl Hub {
 
     fn heard(&mut self, registered: Registered) {
         let now = self.now();
-        self.sequence.hear(registered.service_time, now);
-        self.parts.wallets.books.hear(registered.service_time, now);
+        self.hear_time(registered.service_time, now);
         if self.generation.is_some_and(|known| known < registered.generation) {
             self.hear_generation(registered.generation);
             self.health_changed();

@@ -34,7 +34,7 @@ impl World {
 
     /// Whether there is anything to do, by a look that costs nothing here.
     fn is_due(&self, n: usize, w: usize) -> bool {
-        let now = self.nodes[n].clock.wall(self.now);
+        let now = self.nodes[n].wall(self.now);
         let stored = &self.ledger.wallets[w];
         let account = &stored.account;
         let has_ended = |by: &Incarnation| {
@@ -73,7 +73,7 @@ impl World {
         stage: Stage,
         ended: &BTreeSet<Uuid>,
     ) -> Result<Option<Change>, BookingError> {
-        let now = self.nodes[n].clock.wall(self.now);
+        let now = self.nodes[n].wall(self.now);
         let (account, registers, rates) = (&read.account, &read.registers, &self.rates);
         let horizon = now.minus(self.horizon_age());
         let is_behind = |by: &Incarnation| by.born < horizon.minus(RAISE_STEP);
@@ -153,7 +153,7 @@ impl World {
         let Some(each) = self.tasks.get(&task) else { return };
         let (What::Keep { n, .. }, Some(read)) = (&each.what, &each.read) else { return };
         let (n, w) = (*n, each.w);
-        let now = self.nodes[n].clock.wall(self.now);
+        let now = self.nodes[n].wall(self.now);
         let below = read.account.header.horizon;
         // Who raised it had this age in mind, so its own time tells when that was.
         if now.since(below) < self.horizon_age() + delay {

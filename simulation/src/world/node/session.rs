@@ -80,7 +80,7 @@ impl World {
     pub(in crate::world) fn unsubscribe(&mut self, stream: u64, n: usize, wallets: &[usize]) {
         let now = self.now;
         let node = &mut self.nodes[n];
-        let wall = node.clock.wall(now);
+        let wall = node.wall(now);
         for w in wallets {
             if let Some(open) = node.streams.get_mut(&stream) {
                 open.wallets.remove(w);
@@ -96,7 +96,7 @@ impl World {
     pub(in crate::world) fn end_at_node(&mut self, stream: u64, n: usize) {
         let now = self.now;
         let node = &mut self.nodes[n];
-        let wall = node.clock.wall(now);
+        let wall = node.wall(now);
         let Some(open) = node.streams.remove(&stream) else { return };
         for w in open.wallets.iter().chain(&node.dirty) {
             if let Some(entry) = node.wallets.get_mut(w) {
@@ -113,7 +113,7 @@ impl World {
             return self.send_down(stream, Said::Refused { incarnation, seq, reason });
         }
         let now = self.now;
-        let wall = self.nodes[n].clock.wall(now);
+        let wall = self.nodes[n].wall(now);
         let is_watched = !self.is(Fault::PurgeWithoutFence) && !self.is(Fault::WriteWithoutAge);
         let is_fenced = is_watched && wall.since(incarnation.born) > FENCE;
         let node = &mut self.nodes[n];
@@ -154,7 +154,7 @@ impl World {
         if !self.nodes[n].is_serving() {
             return Some(Reason::NotServing);
         }
-        let latest_us = self.nodes[n].clock.wall(self.now).plus(AHEAD_MAX).0 * 1_000;
+        let latest_us = self.nodes[n].wall(self.now).plus(AHEAD_MAX).0 * 1_000;
         if report.seq > latest_us {
             return Some(Reason::Ahead);
         }

@@ -61,7 +61,7 @@ impl World {
             // The clock that begin_write looks at the age of incarnations with.
             let is_blind = self.is(Fault::WriteWithoutAge) || self.is(Fault::PurgeWithoutFence);
             let node = &mut self.nodes[n];
-            let wall = if is_blind { self.setup.start } else { node.clock.wall(now) };
+            let wall = if is_blind { self.setup.start } else { node.wall(now) };
             let Some(entry) = node.wallets.get_mut(&w) else { continue };
             if entry.persist_at > due_by || entry.machine.is_writing() {
                 continue;
@@ -87,7 +87,7 @@ impl World {
             return;
         }
         node.usage_at = now + USAGE_EVERY;
-        let wall = node.clock.wall(now);
+        let wall = node.wall(now);
         let entries = node.wallets.values_mut();
         let rows = entries.map(|entry| entry.machine.take_usage(wall).len() as u64);
         self.costs.rows += rows.sum::<u64>();
@@ -188,7 +188,7 @@ impl World {
         if !node.is_up() || node.process != process || node.era != era {
             return;
         }
-        let (monotonic, wall) = (node.clock.monotonic(now), node.clock.wall(now));
+        let (monotonic, wall) = (node.clock.monotonic(now), node.wall(now));
         let Some(entry) = node.wallets.get_mut(&w) else { return };
         entry.is_reading = false;
         let Some(read) = read else {
@@ -240,7 +240,7 @@ impl World {
         let (now, hold_life) = (self.now, self.setup.hold_life);
         let node = &mut self.nodes[n];
         node.stale.remove(&w);
-        let wall = node.clock.wall(now);
+        let wall = node.wall(now);
         let Some(entry) = node.wallets.get_mut(&w) else { return };
         let subscribers: Vec<StreamId> = entry.machine.subscribers().collect();
         let mut said = Vec::new();

@@ -152,7 +152,7 @@ impl World {
     /// Asks every gateway to acknowledge, and goes on where all have.
     fn change_mode(&mut self, n: usize, w: usize, mode: Mode) {
         let now = self.now;
-        let wall = self.nodes[n].clock.wall(now);
+        let wall = self.nodes[n].wall(now);
         let is_blind = self.is(Fault::ModeWithoutWait);
         let streams: Vec<u64> = self.nodes[n].streams.keys().copied().collect();
         let Some(entry) = self.nodes[n].wallets.get_mut(&w) else { return };
