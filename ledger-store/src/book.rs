@@ -25,7 +25,7 @@ use tollgate_metering::booking::{
     self, AdjustmentCap, Booking, BookingError, Resolution, Suspended, entry_id,
 };
 use tollgate_metering::{
-    Account, Currency, DeveloperId, Entry, EntryKind, Header, Money, SuspenseKey, Units,
+    Account, Currency, DeveloperId, Entry, EntryKind, Header, Meter, Money, SuspenseKey, Units,
     UnixMillis, WalletId,
 };
 
@@ -263,6 +263,29 @@ impl Book {
             let units = units.unwrap_or(open);
             booking::resolve_suspense(account, registers, rates, &noted, &row, units, resolution)
                 .map(Some)
+        };
+        self.book(wallet, want, &plan).await
+    }
+
+    /// Counts units on a meter, opening nothing: see [`booking::usage`].
+    ///
+    /// # Errors
+    /// As [`Book::adjust`].
+    pub async fn usage(
+        &self,
+        meter: Meter,
+        booking: &Booking,
+        units: Units,
+    ) -> Result<Booked, BookError> {
+        let wallet = meter.wallet;
+        let want = Want {
+            meter: Some(meter),
+            units: Some(units),
+            ..Want::amount(wallet, EntryKind::Usage, &booking.id, Money::ZERO)
+        };
+        let plan = |read: &WalletRead, rates: &_| {
+            let (account, registers) = (&read.account, &read.registers);
+            booking::usage(account, registers, rates, booking, meter, units).map(Some)
         };
         self.book(wallet, want, &plan).await
     }

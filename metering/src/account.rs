@@ -192,6 +192,9 @@ pub enum EntryKind {
     SuspenseCharge,
     /// Suspense that a person wrote off; no money moved.
     SuspenseWriteOff,
+    /// Units that somebody recorded in place of a gateway: they went to the meter. Past the horizon
+    /// the checkpoints of the same change move their charge.
+    Usage,
 }
 
 /// One line of the journal.
@@ -214,9 +217,10 @@ pub struct Entry {
     pub by: String,
     /// Why: free text of the caller.
     pub reason: String,
-    /// The meter of a checkpoint or of suspense.
+    /// The meter of a checkpoint, of suspense or of usage.
     pub meter: Option<Meter>,
-    /// The meter's total at a checkpoint; what was charged or written off of suspense; else zero.
+    /// The meter's total at a checkpoint; what was charged or written off of suspense, or recorded as
+    /// usage; else zero.
     pub units: Units,
     /// Whether it was booked although money that it took was reserved for gateways.
     pub is_forced: bool,
@@ -298,7 +302,7 @@ impl FromStr for Currency {
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 8] = [
+    pub const ALL: [EntryKind; 9] = [
         EntryKind::Credit,
         EntryKind::Adjustment,
         EntryKind::Fee,
@@ -307,6 +311,7 @@ impl EntryKind {
         EntryKind::Limit,
         EntryKind::SuspenseCharge,
         EntryKind::SuspenseWriteOff,
+        EntryKind::Usage,
     ];
 
     /// The word that stands for it in stored rows.
@@ -321,6 +326,7 @@ impl EntryKind {
             EntryKind::Limit => "limit",
             EntryKind::SuspenseCharge => "suspense_charge",
             EntryKind::SuspenseWriteOff => "suspense_write_off",
+            EntryKind::Usage => "usage",
         }
     }
 

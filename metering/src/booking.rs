@@ -13,10 +13,12 @@
 mod closing;
 mod modes;
 mod suspense;
+mod usage;
 
 pub use self::closing::{CHANGE_ROWS_MAX, checkpoint, fold, raise_horizon};
 pub use self::modes::{overspend, retire, settle_mode};
 pub use self::suspense::{Resolution, Suspended, open_suspense, resolve_suspense};
+pub use self::usage::usage;
 
 use crate::account::{Account, Change, Entry, EntryKind, Overspend};
 use crate::id::Incarnation;
@@ -70,6 +72,9 @@ pub enum BookingError {
     /// An adjustment of nothing.
     #[error("amount is zero")]
     Zero,
+    /// Usage of nothing.
+    #[error("there are no units")]
+    NoUnits,
     /// An overdraft limit below zero.
     #[error("overdraft limit {0} is negative")]
     NegativeLimit(Money),

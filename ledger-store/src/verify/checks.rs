@@ -102,7 +102,7 @@ fn checkpoints(inspection: &Inspection, findings: &mut Vec<Finding>) -> Result<(
     Ok(())
 }
 
-/// A meter's total holds what was folded and what suspense was charged; exactly that as long as
+/// A meter's total holds what was folded, what suspense was charged and what usage was recorded; exactly that as long as
 /// no cell was removed.
 fn totals(inspection: &Inspection, findings: &mut Vec<Finding>) -> Result<(), OutOfRange> {
     let account = &inspection.read.account;
@@ -112,7 +112,9 @@ fn totals(inspection: &Inspection, findings: &mut Vec<Finding>) -> Result<(), Ou
         *total = total.plus(cell.folded)?;
     }
     for entry in &inspection.entries {
-        if let (EntryKind::SuspenseCharge, Some(meter)) = (entry.kind, entry.meter) {
+        if let (EntryKind::SuspenseCharge | EntryKind::Usage, Some(meter)) =
+            (entry.kind, entry.meter)
+        {
             let total = moved.entry(meter).or_default();
             *total = total.plus(entry.units)?;
         }

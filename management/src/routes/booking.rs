@@ -198,7 +198,7 @@ fn refusal(refused: BookingError, amount_field: &'static str, currency: Currency
             currency: currency.to_string(),
         },
         BookingError::ModeChanging => ApiError::ModeChanging,
-        BookingError::Zero => ApiError::invalid(amount_field, "is zero"),
+        BookingError::Zero | BookingError::NoUnits => ApiError::invalid(amount_field, "is zero"),
         BookingError::AboveLastCredit { balance, cap } => {
             ApiError::AboveCap { balance: balance.to_string(), cap: cap.to_string() }
         }

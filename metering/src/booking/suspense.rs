@@ -106,7 +106,7 @@ pub fn resolve_suspense(
 
 /// Total units of the revisions beside `meter` once the change has been applied. Past the
 /// horizon no register counts any more, so the totals are all there is.
-fn line_of(account: &Account, change: &Change, meter: &Meter) -> BTreeMap<Meter, Units> {
+pub(super) fn line_of(account: &Account, change: &Change, meter: &Meter) -> BTreeMap<Meter, Units> {
     let mut line = BTreeMap::new();
     for (other, totals) in account.meters.iter().chain(&change.meters) {
         if other.is_same_line(meter) {

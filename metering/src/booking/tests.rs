@@ -439,3 +439,35 @@ fn a_debit_leaves_what_rounding_may_add_to_granted_calls() {
     let after = registers(&[(meter, gateway, "1.5")]);
     assert_eq!(account.balance(&after, &rates), Ok(Money::ZERO));
 }
+
+/// Recorded usage and the registers of gateways are one total: the free tier is given once.
+#[test]
+fn recorded_usage_counts_beside_gateways_and_is_priced_with_them() {
+    let mut account = credited("10");
+    let (prepaid, none) = (meter(BillingType::Prepaid, 1), Registers::new());
+    let now = registers(&[(prepaid, incarnation(8, NOON), "8")]);
+    let record = |account: &Account, amount: &str, is_forced| {
+        let booking = Booking { is_forced, ..booking(amount) };
+        usage(account, &now, &rates(), &booking, prepaid, units(amount))
+    };
+    // Eight of the ten free units are used: of 4.5 more 2.5 cost 1.5 each.
+    let change = record(&account, "4.5", false).unwrap();
+    account.apply(&change);
+    assert_eq!(balance(&account, &now), money("6.25"));
+    assert_eq!(change.entries[0].balance_after, money("6.25"));
+    assert!(!change.entries[0].is_forced);
+    assert_eq!(balance(&account, &none), money("10"));
+    // 5 more cost 7.5.
+    let refused = Err(BookingError::NotCovered { balance: money("6.25"), needed: money("7.5") });
+    assert_eq!(record(&account, "5", false), refused);
+    let forced = record(&account, "5", true).unwrap();
+    assert!(forced.entries[0].is_forced);
+    account.apply(&forced);
+    assert_eq!(balance(&account, &now), money("-1.25"));
+    assert_eq!(record(&account, "0", true), Err(BookingError::NoUnits));
+    // A postpaid meter is outside the balance.
+    let postpaid = meter(BillingType::Postpaid, 1);
+    let change = usage(&account, &now, &rates(), &booking("p"), postpaid, units("100")).unwrap();
+    account.apply(&change);
+    assert_eq!(balance(&account, &now), money("-1.25"));
+}

@@ -98,7 +98,7 @@ impl World {
     /// A change moves the balance by its entries alone.
     pub(super) fn check_change(&mut self, w: usize, before: Money, change: &Change) {
         let after = self.ledger.wallets[w].balance(&self.rates);
-        let is_charge = |kind| matches!(kind, EntryKind::SuspenseCharge);
+        let is_charge = |kind| matches!(kind, EntryKind::SuspenseCharge | EntryKind::Usage);
         if change.entries.iter().any(|entry| is_charge(entry.kind)) {
             return;
         }
@@ -109,7 +109,8 @@ impl World {
             | EntryKind::PostpaidCheckpoint
             | EntryKind::Limit
             | EntryKind::SuspenseCharge
-            | EntryKind::SuspenseWriteOff => 0,
+            | EntryKind::SuspenseWriteOff
+            | EntryKind::Usage => 0,
         });
         // What was counted since a retirement was planned is cut off.
         if change.ceilings.values().flatten().any(|row| row.is_retired) {
