@@ -148,6 +148,7 @@ fn name_of(what: tollgate_ledger_store::catalogue::error::What) -> &'static str 
         What::Product => "API product",
         What::RatePlan => "rate plan",
         What::Subscription => "subscription",
+        What::Attribute => "attribute",
     }
 }
 

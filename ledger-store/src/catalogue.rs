@@ -26,6 +26,7 @@ use crate::error::LedgerError;
 use crate::ledger::Ledger;
 
 pub mod apps;
+pub mod attributes;
 pub mod caller;
 pub mod claims;
 pub mod developers;

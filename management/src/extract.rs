@@ -95,12 +95,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 // === impl Parameters ===
 
 impl Parameters {
-    /// Refuses every parameter but these.
+    /// Says which parameters a path knows. Others are ignored, since clients of Apigee add some of
+    /// their own; but one of these in another spelling is refused, before it silently does nothing.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
-        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => Err(invalid(name, "is unknown here")),
-            None => Ok(()),
+        for (name, _) in &self.0 {
+            let meant = known.iter().find(|known| is_same_word(known, name));
+            if let Some(meant) = meant.filter(|meant| *meant != name) {
+                return Err(invalid(name, &format!("is unknown here, {meant} is known")));
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -114,6 +118,15 @@ impl Parameters {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(invalid(name, "must be true or false")),
+        }
+    }
+
+    /// A size of a page of up to a thousand, which is also the default.
+    pub(crate) fn number(&self, name: &str) -> Result<usize, ApiError> {
+        match self.get(name).map(str::parse::<usize>) {
+            None | Some(Ok(0)) => Ok(COUNT_MAX),
+            Some(Ok(size)) => Ok(size.min(COUNT_MAX)),
+            Some(Err(_)) => Err(invalid(name, "must be a whole number from 1 to 1000")),
         }
     }
 
@@ -131,6 +144,15 @@ impl Parameters {
         let start = self.get("startKey").filter(|key| !key.is_empty()).map(str::to_owned);
         Ok(Page { start, count })
     }
+}
+
+/// Whether two names differ in nothing but case and underscores.
+fn is_same_word(one: &str, other: &str) -> bool {
+    let letters = |name: &str| -> Vec<u8> {
+        let bytes = name.bytes().filter(|byte| *byte != b'_');
+        bytes.map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    letters(one) == letters(other)
 }
 
 fn invalid(name: &str, reason: &str) -> ApiError {

@@ -28,18 +28,20 @@ pub(crate) use numbers::{Int32Input, Int64Input, Int64Text};
 pub(crate) use paths::Paths;
 
 use crate::routes::{
-    apps, balances, developers, health, keys, organizations, plans, products, subscriptions,
-    wallets,
+    apps, attributes, balances, developers, health, keys, org_apps, organizations, plans, products,
+    subscriptions, wallets,
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 10] = [
+const MODULES: [fn(&mut Paths); 12] = [
     organizations::describe,
     developers::describe,
     balances::describe,
     wallets::describe,
     subscriptions::describe,
     apps::describe,
+    org_apps::describe,
+    attributes::describe,
     keys::describe,
     products::describe,
     plans::describe,

@@ -189,6 +189,7 @@ const fn missing_reason(what: What) -> &'static str {
         What::Product => "keymanagement.service.ApiProductDoesNotExist",
         What::RatePlan => "mint.service.rateplan_does_not_exist",
         What::Subscription => "mint.service.subscription_does_not_exist",
+        What::Attribute => "organizations.keymanagement.AttributeDoesNotExist",
     }
 }
 
@@ -201,6 +202,7 @@ const fn exists_reason(what: What) -> &'static str {
         What::Product => "keymanagement.service.ApiProductAlreadyExists",
         What::RatePlan => "mint.service.rateplan_already_exists",
         What::Subscription => "mint.service.subscription_already_exists",
+        What::Attribute => "organizations.keymanagement.AttributeAlreadyExists",
     }
 }
 

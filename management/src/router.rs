@@ -13,9 +13,10 @@ use http::{Method, StatusCode};
 use crate::auth::authenticate;
 use crate::error::ApiError;
 use crate::permission::may;
+use crate::routes::attributes::Permitted;
 use crate::routes::{
-    apps, balances, developers, health, keys, organizations, plans, products, subscriptions,
-    wallets,
+    apps, attributes, balances, developers, health, keys, org_apps, organizations, plans, products,
+    subscriptions, wallets,
 };
 use crate::{Parts, openapi, respond};
 
@@ -61,6 +62,8 @@ fn organization_paths() -> Router<Api> {
             get(organizations::get).put(organizations::update).post(organizations::verb),
         )
         .route("/organizations/{organization}/{verb}", post(organizations::verb_apart))
+        .route("/organizations/{organization}/apps", get(org_apps::list))
+        .route("/organizations/{organization}/apps/{app}", get(org_apps::get))
         .route("/organizations/{organization}/appgroups", app_groups())
         .route("/organizations/{organization}/appgroups/{*rest}", app_groups())
 }
@@ -81,6 +84,14 @@ fn developer_paths() -> Router<Api> {
         .route(
             &at("/{developer}/monetizationConfig"),
             get(developers::monetization_config).put(developers::set_monetization_config),
+        )
+        .route(
+            &at("/{developer}/attributes"),
+            all_attributes::<may::DevelopersRead, may::DevelopersWrite>(),
+        )
+        .route(
+            &at("/{developer}/attributes/{attribute}"),
+            one_attribute::<may::DevelopersRead, may::DevelopersWrite>(),
         )
         .route(&at("/{developer}/balance"), get(balances::get))
         .route(&at("/{developer}/balance:credit"), post(balances::credit))
@@ -111,6 +122,14 @@ fn access_paths(api: &Api) -> Router<Api> {
             &at("/{developer}/apps/{app}"),
             get(apps::get).put(apps::update).post(apps::act).delete(apps::delete),
         )
+        .route(
+            &at("/{developer}/apps/{app}/attributes"),
+            all_attributes::<may::AppsRead, may::AppsWrite>(),
+        )
+        .route(
+            &at("/{developer}/apps/{app}/attributes/{attribute}"),
+            one_attribute::<may::AppsRead, may::AppsWrite>(),
+        )
         .route(&at("/{developer}/apps/{app}/keys"), post(keys::create))
         .route(&at("/{developer}/apps/{app}/keys/create"), post(keys::create))
         .route(
@@ -128,12 +147,33 @@ fn product_paths() -> Router<Api> {
     let at = |path: &str| format!("/organizations/{{organization}}/apiproducts{path}");
     Router::new()
         .route(&at(""), get(products::list).post(products::create))
-        .route(&at("/{product}"), get(products::get).put(products::update).delete(products::delete))
+        .route(
+            &at("/{product}"),
+            get(products::get).put(products::update).post(products::verb).delete(products::delete),
+        )
+        .route(&at("/{product}/{verb}"), post(products::verb_apart))
+        .route(
+            &at("/{product}/attributes"),
+            all_attributes::<may::ProductsRead, may::ProductsWrite>(),
+        )
+        .route(
+            &at("/{product}/attributes/{attribute}"),
+            one_attribute::<may::ProductsRead, may::ProductsWrite>(),
+        )
         .route(&at("/{product}/rateplans"), get(plans::list).post(plans::create))
         .route(
             &at("/{product}/rateplans/{plan}"),
             get(plans::get).put(plans::update).delete(plans::delete),
         )
+}
+
+/// Attributes, for who may read (`R`) and write (`W`) what they belong to.
+fn all_attributes<R: Permitted, W: Permitted>() -> MethodRouter<Api> {
+    get(attributes::list::<R>).post(attributes::replace::<W>)
+}
+
+fn one_attribute<R: Permitted, W: Permitted>() -> MethodRouter<Api> {
+    get(attributes::get::<R>).post(attributes::set::<W>).delete(attributes::remove::<W>)
 }
 
 fn app_groups() -> MethodRouter<Api> {

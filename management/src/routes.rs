@@ -2,11 +2,13 @@
 //! and shape the answer; rules are not here.
 
 pub(crate) mod apps;
+pub(crate) mod attributes;
 pub(crate) mod balances;
 mod booking;
 pub(crate) mod developers;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod org_apps;
 pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod products;

@@ -5,10 +5,13 @@
 //! empty is left out.
 
 pub(crate) mod apps;
+pub(crate) mod attributes;
 pub(crate) mod balances;
 pub(crate) mod developers;
 mod iso_4217;
 pub(crate) mod money;
+mod operations;
+pub(crate) mod org_apps;
 pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod products;

@@ -118,7 +118,7 @@ async fn an_organizations_wallets_come_page_by_page() {
             first_name: name.to_owned(),
             last_name: name.to_owned(),
             user_name: name.to_owned(),
-            attributes: Vec::new(),
+            ..DeveloperTerms::default()
         };
         let now = ground.clock.now();
         let developer = ground.catalogue.create_developer(ACME, &terms, now).await.unwrap();

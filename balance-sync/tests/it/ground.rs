@@ -223,7 +223,7 @@ impl Opened {
             first_name: "Ada".to_owned(),
             last_name: "Lovelace".to_owned(),
             user_name: "ada".to_owned(),
-            attributes: Vec::new(),
+            ..DeveloperTerms::default()
         };
         let developer = catalogue.create_developer(ACME, &terms, now).await.unwrap();
         let terms = ProductTerms::default();

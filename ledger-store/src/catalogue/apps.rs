@@ -8,8 +8,8 @@ use super::claims::Owner;
 use super::error::{CatalogueError, What};
 use super::keys::{self, NewKey};
 use super::organizations::{check_attributes, check_name};
-use super::records::{App, Approval, Attribute, Developer};
-use super::store::{APP, app_key, app_scope, consumer_key_key};
+use super::records::{App, AppPlace, Approval, Attribute, Credential, Developer};
+use super::store::{APP, APP_ID, app_id_key, app_key, app_scope, consumer_key_key, developer_key};
 use crate::documents::Put;
 
 /// Most keys of one app.
@@ -29,8 +29,10 @@ pub struct AppTerms {
     pub attributes: Vec<Attribute>,
     /// Products for a key that is generated; on an update only those that no key has yet.
     pub products: Vec<String>,
-    /// From when on the generated key does not work; `None` for never.
-    pub key_expires_at: Option<UnixMillis>,
+    /// How long the generated key works, in milliseconds; `None` for ever.
+    pub key_lifetime_ms: Option<i64>,
+    /// Stored only.
+    pub app_family: String,
 }
 
 // === impl Catalogue ===
@@ -55,7 +57,8 @@ impl Catalogue {
             return Err(CatalogueError::exists(What::App, name, &developer.email));
         }
         let products = self.key_products(organization, &terms.products).await?;
-        let credential = keys::credential(NewKey::generated(terms.key_expires_at), products, now);
+        let credential =
+            keys::credential(NewKey::generated(terms.key_expires_at(now)?), products, now);
         let claimed =
             self.claim_key(organization, developer.id, name, &credential.consumer_key, now).await?;
         let app = App {
@@ -66,13 +69,22 @@ impl Catalogue {
             callback_url: terms.callback_url.clone(),
             scopes: terms.scopes.clone(),
             attributes: terms.attributes.clone(),
+            app_family: terms.app_family.clone(),
+            key_lifetime_ms: terms.key_lifetime_ms,
             credentials: vec![credential],
             created_at: now,
             modified_at: now,
         };
+        // Before the app: an id that leads nowhere is skipped, an app without one is never listed.
+        let place = AppPlace { developer: developer.id, app: name.to_owned() };
+        let id_key = app_id_key(organization, app.id);
+        self.insert(&id_key, &place, now).await?;
         match self.insert(&key, &app, now).await? {
             Put::Written => {}
-            Put::Conflict => return Err(CatalogueError::exists(What::App, name, &developer.email)),
+            Put::Conflict => {
+                self.remove(&id_key, now).await?;
+                return Err(CatalogueError::exists(What::App, name, &developer.email));
+            }
         }
         self.confirm(claimed, now).await?;
         Ok(app)
@@ -139,25 +151,116 @@ impl Catalogue {
             terms.products.iter().filter(|product| !has(product)).cloned().collect();
         let mut made = None;
         if !new.is_empty() {
-            let key = NewKey::generated(terms.key_expires_at);
+            let key = NewKey::generated(terms.key_expires_at(now)?);
             made = Some(self.create_key(organization, developer, name, key, &new, now).await?);
         }
-        let mut app = self
+        let app = self
             .edit_app(organization, developer, name, now, |app| {
                 app.callback_url.clone_from(&terms.callback_url);
-                app.scopes.clone_from(&terms.scopes);
+                app.attributes.clone_from(&terms.attributes);
+                app.app_family.clone_from(&terms.app_family);
+                Ok(())
+            })
+            .await?;
+        Ok(app.showing(made))
+    }
+
+    /// Puts another generated key on an app, with the products that are given or else those that
+    /// its keys have already, and replaces what people write of the app.
+    ///
+    /// # Errors
+    /// `Missing` (app, product), `Invalid`, `Precondition` (too many keys), or the store's.
+    pub async fn add_generated_key(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        name: &str,
+        terms: &AppTerms,
+        now: UnixMillis,
+    ) -> Result<App, CatalogueError> {
+        check_attributes(&terms.attributes)?;
+        let mut products = terms.products.clone();
+        if products.is_empty() {
+            products = self.app(organization, developer, name).await?.product_names();
+        }
+        let key = NewKey::generated(terms.key_expires_at(now)?);
+        let made = self.create_key(organization, developer, name, key, &products, now).await?;
+        let app = self
+            .edit_app(organization, developer, name, now, |app| {
+                app.callback_url.clone_from(&terms.callback_url);
                 app.attributes.clone_from(&terms.attributes);
                 Ok(())
             })
             .await?;
-        // The one answer that shows the new key's secret.
-        let mut keys = app.credentials.iter_mut();
-        if let Some(made) = made
-            && let Some(key) = keys.find(|key| key.consumer_key == made.consumer_key)
-        {
-            key.consumer_secret = made.consumer_secret;
+        Ok(app.showing(Some(made)))
+    }
+
+    /// Apps of an organization in order of id, from `start` (included) on, at most `limit`, each
+    /// with its owner.
+    ///
+    /// # Errors
+    /// `Missing` (organization), or the store's.
+    pub async fn apps_by_id(
+        &self,
+        organization: &str,
+        start: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(App, Developer)>, CatalogueError> {
+        self.organization(organization).await?;
+        let mut apps = Vec::new();
+        let mut from = start.map(str::to_owned);
+        let mut is_first = true;
+        // Ids without an app are skipped, so a page may need several reads.
+        while apps.len() < limit {
+            let want = limit - apps.len() + usize::from(!is_first);
+            let places = self.page::<AppPlace>(APP_ID, organization, from.as_deref(), want).await?;
+            let count = places.len();
+            for (id, place) in places {
+                if !is_first && Some(&id) == from.as_ref() {
+                    continue;
+                }
+                from = Some(id.clone());
+                apps.extend(self.app_at(organization, &id, &place).await?);
+            }
+            is_first = false;
+            if count < want {
+                break;
+            }
         }
-        Ok(app)
+        Ok(apps)
+    }
+
+    /// An app by id, with its owner.
+    ///
+    /// # Errors
+    /// `Missing`, or the store's.
+    pub async fn app_by_id(
+        &self,
+        organization: &str,
+        id: &str,
+    ) -> Result<(App, Developer), CatalogueError> {
+        if let Ok(parsed) = id.parse::<Uuid>()
+            && let Some(place) = self.load::<AppPlace>(&app_id_key(organization, parsed)).await?
+            && let Some(found) =
+                self.app_at(organization, &parsed.to_string(), &place.record).await?
+        {
+            return Ok(found);
+        }
+        self.organization(organization).await?;
+        Err(CatalogueError::missing(What::App, id, organization))
+    }
+
+    async fn app_at(
+        &self,
+        organization: &str,
+        id: &str,
+        place: &AppPlace,
+    ) -> Result<Option<(App, Developer)>, CatalogueError> {
+        let app = self.load::<App>(&app_key(organization, place.developer, &place.app)).await?;
+        let Some(app) = app.map(|stored| stored.record) else { return Ok(None) };
+        let owner = self.load::<Developer>(&developer_key(organization, place.developer)).await?;
+        let owner = owner.map(|stored| stored.record).filter(|owner| !owner.is_deleted);
+        Ok(owner.filter(|_| app.id.to_string() == id).map(|owner| (app, owner)))
     }
 
     /// Makes all keys of an app work, or none.
@@ -212,7 +315,7 @@ impl Catalogue {
             let hash = keys::key_hash(&credential.consumer_key);
             self.release(&consumer_key_key(&hash), &owner, now).await?;
         }
-        Ok(())
+        self.remove(&app_id_key(organization, app.id), now).await
     }
 
     pub(super) async fn edit_app(
@@ -236,4 +339,44 @@ impl Catalogue {
 
 fn missing(developer: &Developer, name: &str) -> CatalogueError {
     CatalogueError::missing(What::App, name, &developer.email)
+}
+
+// === impl AppTerms ===
+
+impl AppTerms {
+    /// From when on a key that is made now does not work.
+    fn key_expires_at(&self, now: UnixMillis) -> Result<Option<UnixMillis>, CatalogueError> {
+        let Some(lifetime) = self.key_lifetime_ms else { return Ok(None) };
+        match now.0.checked_add(lifetime).filter(|_| lifetime > 0) {
+            Some(end) => Ok(Some(UnixMillis(end))),
+            None => Err(CatalogueError::invalid("keyExpiresIn", "is out of range; -1 is never")),
+        }
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// For the one answer that shows a new key's secret.
+    fn showing(mut self, made: Option<Credential>) -> App {
+        let mut keys = self.credentials.iter_mut();
+        if let Some(made) = made
+            && let Some(key) = keys.find(|key| key.consumer_key == made.consumer_key)
+        {
+            key.consumer_secret = made.consumer_secret;
+        }
+        self
+    }
+
+    /// The products that its keys have, each once.
+    #[must_use]
+    pub fn product_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for on in self.credentials.iter().flat_map(|key| &key.products) {
+            if !names.contains(&on.name) {
+                names.push(on.name.clone());
+            }
+        }
+        names
+    }
 }

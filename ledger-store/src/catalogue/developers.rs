@@ -8,12 +8,15 @@ use super::claims::{Claim, Owner};
 use super::error::{CatalogueError, What};
 use super::organizations::{NAME_CHARS_MAX, check_attributes};
 use super::overspend;
-use super::records::{Attribute, Developer};
+use super::records::{AppPlace, Attribute, Developer};
 use super::store::{
-    DEVELOPER_EMAIL, Stored, developer_key, email_key, subscriptions_key, wallet_note_key,
+    APP_ID, DEVELOPER_EMAIL, Stored, developer_key, email_key, subscriptions_key, wallet_note_key,
     wallet_policies_key,
 };
 use crate::documents::Put;
+
+/// Most developers that are found by the name of an app.
+pub const WITH_APP_MAX: usize = 1000;
 
 /// The part of a developer that people write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,12 @@ pub struct DeveloperTerms {
     pub user_name: String,
     /// Free.
     pub attributes: Vec<Attribute>,
+    /// Stored only.
+    pub access_type: String,
+    /// Stored only.
+    pub app_family: String,
+    /// Stored only.
+    pub companies: Vec<String>,
 }
 
 // === impl Catalogue ===
@@ -57,6 +66,9 @@ impl Catalogue {
             is_active: true,
             billing: BillingType::Postpaid,
             attributes: terms.attributes.clone(),
+            access_type: terms.access_type.clone(),
+            app_family: terms.app_family.clone(),
+            companies: terms.companies.clone(),
             created_at: now,
             modified_at: now,
             is_deleted: false,
@@ -150,6 +162,35 @@ impl Catalogue {
         Ok(developers)
     }
 
+    /// Developers who have an app of this name or id, in order of address, at most
+    /// [`WITH_APP_MAX`].
+    ///
+    /// # Errors
+    /// `Missing` (organization), or the store's.
+    pub async fn developers_with_app(
+        &self,
+        organization: &str,
+        app: &str,
+    ) -> Result<Vec<Developer>, CatalogueError> {
+        self.organization(organization).await?;
+        let mut owners: Vec<DeveloperId> = Vec::new();
+        for (id, place) in self.all::<AppPlace>(APP_ID, organization).await? {
+            if (place.app == app || id == app) && !owners.contains(&place.developer) {
+                owners.push(place.developer);
+            }
+            if owners.len() == WITH_APP_MAX {
+                break;
+            }
+        }
+        let mut found = Vec::new();
+        for owner in owners {
+            let owner = self.load::<Developer>(&developer_key(organization, owner)).await?;
+            found.extend(owner.map(|stored| stored.record).filter(|owner| !owner.is_deleted));
+        }
+        found.sort_by(|one, other| one.email.cmp(&other.email));
+        Ok(found)
+    }
+
     /// Replaces what people write of a developer. Status, billing type and id stay.
     ///
     /// A new address is claimed before the developer is written and the old one released after
@@ -179,6 +220,9 @@ impl Catalogue {
                 developer.last_name.clone_from(&terms.last_name);
                 developer.user_name.clone_from(&terms.user_name);
                 developer.attributes.clone_from(&terms.attributes);
+                developer.access_type.clone_from(&terms.access_type);
+                developer.app_family.clone_from(&terms.app_family);
+                developer.companies.clone_from(&terms.companies);
             })
             .await?;
         if let Some(claimed) = claimed {
@@ -300,12 +344,26 @@ impl Catalogue {
         now: UnixMillis,
         mut change: impl FnMut(&mut Developer),
     ) -> Result<Developer, CatalogueError> {
+        self.try_edit_developer(organization, id, now, |developer| {
+            change(developer);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn try_edit_developer(
+        &self,
+        organization: &str,
+        id: DeveloperId,
+        now: UnixMillis,
+        mut change: impl FnMut(&mut Developer) -> Result<(), CatalogueError>,
+    ) -> Result<Developer, CatalogueError> {
         let edited = self
             .edit(&developer_key(organization, id), now, |developer: &mut Developer| {
                 if developer.is_deleted {
                     return Err(missing(organization, &developer.email));
                 }
-                change(developer);
+                change(developer)?;
                 developer.modified_at = now;
                 Ok(())
             })

@@ -64,6 +64,8 @@ pub enum What {
     RatePlan,
     /// A subscription.
     Subscription,
+    /// An attribute.
+    Attribute,
 }
 
 // === impl CatalogueError ===
@@ -94,6 +96,7 @@ impl std::fmt::Display for What {
             What::Product => "API product",
             What::RatePlan => "rate plan",
             What::Subscription => "subscription",
+            What::Attribute => "attribute",
         })
     }
 }

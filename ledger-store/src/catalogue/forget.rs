@@ -3,8 +3,8 @@
 use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
-    APP, DEVELOPER, DEVELOPER_EMAIL, KEY, ORGANIZATION, PLAN_REVISION, PRODUCT, PRODUCT_NAME,
-    RETIREMENT, SUBSCRIPTIONS, WALLET_NOTE, WALLET_POLICIES,
+    APP, APP_ID, DEVELOPER, DEVELOPER_EMAIL, KEY, ORGANIZATION, PLAN_REVISION, PRODUCT,
+    PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
 
@@ -39,7 +39,8 @@ impl Forget {
             ORGANIZATION => Some(Forget::Organization(change.name.clone())),
             // Names of records that have changes of their own, prices that never change, and what
             // gateways hear of by the account.
-            DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | RETIREMENT | WALLET_POLICIES => None,
+            APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | RETIREMENT
+            | WALLET_POLICIES => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -92,6 +93,7 @@ mod tests {
             (ORGANIZATION, "all", "acme", Some(Forget::Organization("acme".to_owned()))),
             (PLAN_REVISION, id, "0000000001", None),
             (DEVELOPER_EMAIL, "acme", "a@b.c", None),
+            (APP_ID, "acme", id, None),
             (WALLET_POLICIES, "acme", id, None),
             (RETIREMENT, "all", id, None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),

@@ -188,24 +188,27 @@ impl ProductTerms {
             ("proxies", self.proxies.len()),
             ("scopes", self.scopes.len()),
             ("operationGroup.operationConfigs", self.operations.len()),
+            ("operationConfigs", self.other_operations.len()),
         ];
         for (field, count) in counts {
             if count > ENTRIES_MAX {
                 return Err(CatalogueError::invalid(field, format!("at most {ENTRIES_MAX}")));
             }
         }
-        if !self.operations.is_empty() && !self.api_resources.is_empty() {
+        let has_operations = !self.operations.is_empty() || !self.other_operations.is_empty();
+        if has_operations && !self.api_resources.is_empty() {
             let reason = "excludes apiResources: a product has one or the other";
             return Err(CatalogueError::invalid("operationGroup", reason));
         }
-        if !self.operations.is_empty() && !self.proxies.is_empty() {
+        if has_operations && !self.proxies.is_empty() {
             let reason = "names its proxies by apiSource: proxies must be empty";
             return Err(CatalogueError::invalid("operationGroup", reason));
         }
         for resource in &self.api_resources {
             check_resource("apiResources", resource)?;
         }
-        for config in &self.operations {
+        for config in self.operations.iter().chain(&self.other_operations) {
+            check_attributes(&config.attributes)?;
             if config.proxy.is_empty() {
                 let reason = "is required";
                 return Err(CatalogueError::invalid("operationGroup.apiSource", reason));

@@ -66,6 +66,15 @@ pub struct Developer {
     pub billing: BillingType,
     /// Free.
     pub attributes: Vec<Attribute>,
+    /// Stored only.
+    #[serde(default)]
+    pub access_type: String,
+    /// Stored only.
+    #[serde(default)]
+    pub app_family: String,
+    /// Stored only.
+    #[serde(default)]
+    pub companies: Vec<String>,
     /// When it was created.
     #[serde(with = "text::millis")]
     pub created_at: UnixMillis,
@@ -106,6 +115,12 @@ pub struct App {
     pub scopes: Vec<String>,
     /// Free.
     pub attributes: Vec<Attribute>,
+    /// Stored only.
+    #[serde(default)]
+    pub app_family: String,
+    /// How long the key that was made with the app works, in milliseconds; `None` for ever.
+    #[serde(default)]
+    pub key_lifetime_ms: Option<i64>,
     /// Its keys, at most [`super::apps::KEYS_MAX`].
     pub credentials: Vec<Credential>,
     /// When it was created.
@@ -184,6 +199,15 @@ pub struct ProductTerms {
     pub api_resources: Vec<String>,
     /// Operations that it grants. Excludes `api_resources`.
     pub operations: Vec<OperationConfig>,
+    /// Whether the operations are said to be of remote services; stored only.
+    #[serde(default)]
+    pub is_remote_service: bool,
+    /// Groups of operations of other kinds, as they were written.
+    #[serde(default)]
+    pub other_groups: OtherGroups,
+    /// What those grant, as paths and methods. Excludes `api_resources`.
+    #[serde(default)]
+    pub other_operations: Vec<OperationConfig>,
     /// Environments that it grants; none: all.
     pub environments: Vec<String>,
     /// Proxies that it grants; none: all.
@@ -198,15 +222,64 @@ pub struct ProductTerms {
     pub quota_interval: String,
     /// Stored only.
     pub quota_time_unit: String,
+    /// Stored only.
+    #[serde(default)]
+    pub quota_counter_scope: Option<String>,
+    /// Stored only.
+    #[serde(default)]
+    pub llm_quota: Quota,
+    /// Names the space that listings may ask for.
+    #[serde(default)]
+    pub space: String,
 }
 
 /// Operations of one proxy in a product's operation group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationConfig {
     /// The proxy.
     pub proxy: String,
     /// Its path patterns and methods; never empty.
     pub operations: Vec<super::caller::Operation>,
+    /// Free; stored only.
+    #[serde(default)]
+    pub attributes: Vec<Attribute>,
+    /// Stored only.
+    #[serde(default)]
+    pub quota: Option<Quota>,
+}
+
+/// A limit of calls or tokens in a span of time: stored only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// How many.
+    pub limit: String,
+    /// In how many of the time units.
+    pub interval: String,
+    /// `minute`, `hour`, `day` or `month`.
+    pub time_unit: String,
+}
+
+/// Groups of operations that name more than a path: written back as they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherGroups {
+    /// Of GraphQL operations.
+    pub graphql: Option<serde_json::Value>,
+    /// Of gRPC methods.
+    pub grpc: Option<serde_json::Value>,
+    /// Of language models.
+    pub llm: Option<serde_json::Value>,
+    /// Of operations that a payload names.
+    pub payload: Option<serde_json::Value>,
+}
+
+/// Where the app with an id is: what finds apps without their owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppPlace {
+    /// Whose app it is.
+    #[serde(with = "text::plain")]
+    pub developer: DeveloperId,
+    /// Its name.
+    pub app: String,
 }
 
 /// A rate plan.

@@ -100,15 +100,16 @@ impl Catalogue {
             plans: plans.clone(),
             subscriptions: subscriptions.clone(),
         };
-        let ProductTerms { proxies, api_resources, operations, .. } = &product.terms;
-        if operations.is_empty() {
+        let ProductTerms { proxies, api_resources, operations, other_operations, .. } =
+            &product.terms;
+        if operations.is_empty() && other_operations.is_empty() {
             let every_method =
                 |resource: &String| Operation { resource: resource.clone(), methods: Vec::new() };
             let operations = api_resources.iter().map(every_method).collect();
             return Ok(vec![access(proxies.clone(), operations)]);
         }
         let mut by_proxy: BTreeMap<&str, Vec<Operation>> = BTreeMap::new();
-        for config in operations {
+        for config in operations.iter().chain(other_operations) {
             by_proxy.entry(&config.proxy).or_default().extend(config.operations.iter().cloned());
         }
         let by_proxy = by_proxy.into_iter();

@@ -20,6 +20,7 @@ pub(super) const ORGANIZATION: &str = "organization";
 pub(super) const DEVELOPER: &str = "developer";
 pub(super) const DEVELOPER_EMAIL: &str = "developer_email";
 pub(super) const APP: &str = "app";
+pub(super) const APP_ID: &str = "app_id";
 pub(super) const KEY: &str = "key";
 pub(super) const PRODUCT: &str = "product";
 pub(super) const PRODUCT_NAME: &str = "product_name";
@@ -57,6 +58,10 @@ pub(super) fn app_scope(organization: &str, developer: DeveloperId) -> String {
 
 pub(super) fn app_key(organization: &str, developer: DeveloperId, name: &str) -> DocumentKey {
     key(APP, app_scope(organization, developer), name)
+}
+
+pub(super) fn app_id_key(organization: &str, app: Uuid) -> DocumentKey {
+    key(APP_ID, organization, app)
 }
 
 /// Keys are found without knowing an organization, and each is a partition of its own.

@@ -18,13 +18,16 @@ pub(crate) async fn list(
     query: Parameters,
 ) -> Answer {
     query.only(&["expand", "shallowExpand", "count", "startKey"])?;
-    query.flag("shallowExpand")?;
+    let is_shallow = query.flag("shallowExpand")?;
     let page = query.page()?;
     let owner = developer(&api, &organization, &name).await?;
     let apps =
         api.catalogue.apps(&organization, owner.id, page.start.as_deref(), page.count).await?;
     if query.flag("expand")? {
         return Ok(ok(&AppList { app: apps.iter().map(AppShape::of).collect() }));
+    }
+    if is_shallow {
+        return Ok(ok(&AppList { app: apps.iter().map(AppShape::shallow).collect() }));
     }
     let app = apps.into_iter().map(|app| AppName { app_id: app.id.to_string(), name: app.name });
     Ok(ok(&AppList { app: app.collect() }))
@@ -41,7 +44,7 @@ pub(crate) async fn create(
     let owner = developer(&api, &organization, &name).await?;
     let now = api.clock.now();
     let name = input.name.take().unwrap_or_default();
-    let terms = input.terms(now)?;
+    let terms = input.terms();
     let app = api.catalogue.create_app(&organization, &owner, &name, &terms, now).await?;
     Ok(created(&AppShape::of(&app)))
 }
@@ -52,7 +55,8 @@ pub(crate) async fn get(
     At((organization, name, app)): At<(String, String, String)>,
     query: Parameters,
 ) -> Answer {
-    query.only(&[])?;
+    // A count of an app's API resources has no place in the documented answer.
+    query.only(&["entity", "query"])?;
     let owner = developer(&api, &organization, &name).await?;
     Ok(ok(&AppShape::of(&api.catalogue.app(&organization, &owner, &app).await?)))
 }
@@ -65,10 +69,14 @@ pub(crate) async fn update(
     Json(input): Json<AppInput>,
 ) -> Answer {
     query.only(&[])?;
-    change(&api, &organization, &name, &app, input).await
+    is_name(&input, &app)?;
+    let owner = developer(&api, &organization, &name).await?;
+    let (terms, now) = (input.terms(), api.clock.now());
+    let app = api.catalogue.update_app(&organization, &owner, &app, &terms, now).await?;
+    Ok(ok(&AppShape::of(&app)))
 }
 
-/// `POST …/apps/{app}?action=approve|revoke`, or with a body as an update.
+/// `POST …/apps/{app}?action=approve|revoke`, or with a body that asks for another key.
 pub(crate) async fn act(
     State(api): State<Api>,
     _: may::AppsWrite,
@@ -77,11 +85,16 @@ pub(crate) async fn act(
     Body(body): Body,
 ) -> Answer {
     query.only(&["action"])?;
-    let Some(status) = action(&query)? else {
-        return change(&api, &organization, &name, &app, json::read(&body)?).await;
-    };
+    let asked = action(&query)?;
     let owner = developer(&api, &organization, &name).await?;
     let now = api.clock.now();
+    let Some(status) = asked else {
+        let input: AppInput = json::read(&body)?;
+        is_name(&input, &app)?;
+        let terms = input.terms();
+        let app = api.catalogue.add_generated_key(&organization, &owner, &app, &terms, now).await?;
+        return Ok(ok(&AppShape::of(&app)));
+    };
     api.catalogue.set_app_status(&organization, &owner, &app, status, now).await?;
     Ok(done())
 }
@@ -98,21 +111,12 @@ pub(crate) async fn delete(
     Ok(ok(&AppShape::of(&app)))
 }
 
-async fn change(
-    api: &Api,
-    organization: &str,
-    developer_name: &str,
-    app: &str,
-    input: AppInput,
-) -> Answer {
-    if input.name.as_ref().is_some_and(|named| named != app) {
-        return Err(ApiError::invalid("name", "cannot be changed"));
+/// Refuses a body that names another app than the path.
+pub(super) fn is_name(input: &AppInput, app: &str) -> Result<(), ApiError> {
+    match input.name.as_ref().is_some_and(|named| named != app) {
+        true => Err(ApiError::invalid("name", "cannot be changed")),
+        false => Ok(()),
     }
-    let owner = developer(api, organization, developer_name).await?;
-    let now = api.clock.now();
-    let terms = input.terms(now)?;
-    let app = api.catalogue.update_app(organization, &owner, app, &terms, now).await?;
-    Ok(ok(&AppShape::of(&app)))
 }
 
 /// `?action=approve|revoke`, if it is there.
@@ -136,7 +140,7 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .get(all, "Lists apps")
         .paged()
         .flag("expand", "Whole apps in place of names.")
-        .flag("shallowExpand", "Names and ids, as without it.")
+        .flag("shallowExpand", "Apps without their keys.")
         .answers::<AppList<AppShape>>(200)
         .answers::<AppList<AppName>>(200);
     paths
@@ -144,11 +148,15 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .takes::<AppInput>()
         .example(serde_json::json!({ "name": "weather-app", "apiProducts": ["weather"] }))
         .answers::<AppShape>(201);
-    paths.get(one, "Reads an app").answers::<AppShape>(200);
+    paths
+        .get(one, "Reads an app")
+        .text("entity", "Taken, and without effect.")
+        .text("query", "Taken, and without effect.")
+        .answers::<AppShape>(200);
     paths.put(one, "Changes an app").takes::<AppInput>().answers::<AppShape>(200);
     paths
-        .post(one, "Approves or revokes an app, or changes it")
-        .choice("action", &["approve", "revoke"], "What to do; without it the body changes it.")
+        .post(one, "Approves or revokes an app, or makes it another key")
+        .choice("action", &["approve", "revoke"], "What to do; without it a key is made.")
         .may_take::<AppInput>()
         .answers::<AppShape>(200)
         .answers_nothing(204);

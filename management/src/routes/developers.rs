@@ -20,17 +20,20 @@ pub(crate) async fn list(
     At(organization): At<String>,
     query: Parameters,
 ) -> Answer {
-    query.only(&["expand", "count", "startKey", "ids", "includeCompany"])?;
+    query.only(&["expand", "count", "startKey", "ids", "app", "includeCompany"])?;
     let page = query.page()?;
-    let developers = match query.get("ids") {
-        Some(ids) => {
+    let developers = match (query.get("ids"), query.get("app")) {
+        (Some(ids), _) => {
             let mut found = Vec::new();
             for id in ids.split(',').filter(|id| !id.is_empty()).take(page.count) {
                 found.push(developer(&api, &organization, id).await?);
             }
             found
         }
-        None => api.catalogue.developers(&organization, page.start.as_deref(), page.count).await?,
+        (None, Some(app)) => api.catalogue.developers_with_app(&organization, app).await?,
+        (None, None) => {
+            api.catalogue.developers(&organization, page.start.as_deref(), page.count).await?
+        }
     };
     if query.flag("expand")? {
         let shape = |found| DeveloperShape::of(&organization, found, None);
@@ -147,6 +150,7 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .paged()
         .flag("expand", "Whole developers in place of their addresses.")
         .text("ids", "Only these, separated by commas.")
+        .text("app", "Only those with an app of this name or id.")
         .flag("includeCompany", "Taken, and without effect.")
         .answers::<DeveloperList<DeveloperShape>>(200)
         .answers::<DeveloperList<DeveloperName>>(200);

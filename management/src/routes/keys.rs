@@ -1,6 +1,7 @@
 //! `…/apps/{app}/keys`.
 
 use axum::extract::State;
+use tollgate_ledger_store::catalogue::keys::KeyTerms;
 
 use super::apps::action;
 use super::{Answer, developer};
@@ -25,9 +26,22 @@ pub(crate) async fn create(
     query.only(&[])?;
     let owner = developer(&api, &organization, &name).await?;
     let now = api.clock.now();
-    let key = input.new_key(now)?;
-    let key = api.catalogue.create_key(&organization, &owner, &app, key, &[], now).await?;
-    Ok(created(&CredentialShape::of(&key)))
+    let (key, terms) = input.new_key(now)?;
+    let mut made = api.catalogue.create_key(&organization, &owner, &app, key, &[], now).await?;
+    if terms != KeyTerms::default() {
+        let name = made.consumer_key.clone();
+        let put = api.catalogue.update_key(&organization, &owner, &app, &name, &terms, now).await;
+        let key = match put {
+            Ok(key) => key,
+            // What is refused must have changed nothing.
+            Err(error) => {
+                api.catalogue.delete_key(&organization, &owner, &app, &name, now).await?;
+                return Err(error.into());
+            }
+        };
+        (made.attributes, made.scopes) = (key.attributes, key.scopes);
+    }
+    Ok(created(&CredentialShape::of(&made)))
 }
 
 pub(crate) async fn get(
@@ -50,7 +64,7 @@ pub(crate) async fn update(
     Json(input): Json<KeyInput>,
 ) -> Answer {
     query.only(&[])?;
-    change(&api, &organization, &name, (&app, &key), input).await
+    change(&api, &organization, &name, (&app, &key), input.replacement()).await
 }
 
 /// `POST …/keys/{key}?action=approve|revoke`, or with a body that puts products on it.
@@ -63,7 +77,8 @@ pub(crate) async fn act(
 ) -> Answer {
     query.only(&["action"])?;
     let Some(status) = action(&query)? else {
-        return change(&api, &organization, &name, (&app, &key), json::read(&body)?).await;
+        let input: KeyInput = json::read(&body)?;
+        return change(&api, &organization, &name, (&app, &key), input.terms()).await;
     };
     let owner = developer(&api, &organization, &name).await?;
     let now = api.clock.now();
@@ -123,10 +138,10 @@ async fn change(
     organization: &str,
     developer_name: &str,
     (app, key): (&str, &str),
-    input: KeyInput,
+    terms: KeyTerms,
 ) -> Answer {
     let owner = developer(api, organization, developer_name).await?;
-    let (terms, now) = (input.terms(), api.clock.now());
+    let now = api.clock.now();
     let key = api.catalogue.update_key(organization, &owner, app, key, &terms, now).await?;
     Ok(ok(&CredentialShape::of(&key)))
 }

@@ -29,6 +29,7 @@ pub(crate) struct AppInput {
     scopes: Option<Vec<String>>,
     #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
+    app_family: Option<String>,
     #[serde(rename = "appId")]
     _app_id: ReadOnly,
     #[serde(rename = "developerId")]
@@ -37,8 +38,6 @@ pub(crate) struct AppInput {
     _status: ReadOnly,
     #[serde(rename = "credentials")]
     _credentials: ReadOnly,
-    #[serde(rename = "appFamily")]
-    _app_family: ReadOnly,
     #[serde(rename = "createdAt")]
     _created_at: ReadOnly,
     #[serde(rename = "lastModifiedAt")]
@@ -54,13 +53,20 @@ pub(crate) struct AppShape {
     developer_id: String,
     #[schemars(extend("enum" = ["approved", "revoked", "pending"]))]
     status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    api_products: Vec<String>,
+    #[schemars(with = "crate::openapi::Int64Text")]
+    key_expires_in: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    app_family: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     callback_url: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<AttributeShape>,
-    credentials: Vec<CredentialShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<Vec<CredentialShape>>,
     #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
     #[schemars(with = "crate::openapi::Int64Text")]
@@ -117,7 +123,7 @@ pub(crate) struct KeyInput {
     #[serde(deserialize_with = "number::int64")]
     #[schemars(with = "crate::openapi::Int64Input")]
     expires_in_seconds: Option<i64>,
-    api_products: Option<Vec<String>>,
+    api_products: Option<Vec<KeyProductInput>>,
     #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
     scopes: Option<Vec<String>>,
@@ -129,29 +135,34 @@ pub(crate) struct KeyInput {
     _expires_at: ReadOnly,
 }
 
+/// A product for a key: its name, or the object that responses have.
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+enum KeyProductInput {
+    Name(String),
+    Object { apiproduct: String },
+}
+
 // === impl AppInput ===
 
 impl AppInput {
-    pub(crate) fn terms(self, now: UnixMillis) -> Result<AppTerms, ApiError> {
-        let key_expires_at = match self.key_expires_in {
-            None | Some(-1 | 0) => None,
-            Some(span) => Some(after(now, Some(span), "keyExpiresIn")?),
-        };
-        Ok(AppTerms {
+    pub(crate) fn terms(self) -> AppTerms {
+        AppTerms {
             callback_url: self.callback_url.unwrap_or_default(),
             scopes: self.scopes.unwrap_or_default(),
             attributes: attributes(self.attributes),
             products: self.api_products.unwrap_or_default(),
-            key_expires_at,
-        })
+            key_lifetime_ms: self.key_expires_in.filter(|span| !matches!(span, -1 | 0)),
+            app_family: self.app_family.unwrap_or_default(),
+        }
     }
 }
 
 // === impl KeyInput ===
 
 impl KeyInput {
-    /// A key to be made; products are put on it by a second request.
-    pub(crate) fn new_key(self, now: UnixMillis) -> Result<NewKey, ApiError> {
+    /// A key to be made, and what it is to have; products are put on it by a second request.
+    pub(crate) fn new_key(self, now: UnixMillis) -> Result<(NewKey, KeyTerms), ApiError> {
         if self.api_products.is_some_and(|products| !products.is_empty()) {
             let reason = "cannot be given here: make the key, then POST them to it";
             return Err(ApiError::invalid("apiProducts", reason));
@@ -161,18 +172,39 @@ impl KeyInput {
             None | Some(-1 | 0) => None,
             Some(seconds) => Some(after(now, seconds.checked_mul(1000), "expiresInSeconds")?),
         };
-        Ok(NewKey {
+        let key = NewKey {
             consumer_key: self.consumer_key.ok_or_else(|| required("consumerKey"))?,
             consumer_secret: self.consumer_secret.ok_or_else(|| required("consumerSecret"))?,
             expires_at,
-        })
+        };
+        let attributes = self.attributes.map(|given| attributes(Some(given)));
+        Ok((key, KeyTerms { products: Vec::new(), attributes, scopes: self.scopes }))
     }
 
+    /// What a `POST` puts on a key: what is not given stays.
     pub(crate) fn terms(self) -> KeyTerms {
+        let products = self.api_products.unwrap_or_default().into_iter();
         KeyTerms {
-            products: self.api_products.unwrap_or_default(),
+            products: products.map(KeyProductInput::name).collect(),
             attributes: self.attributes.map(|given| attributes(Some(given))),
             scopes: self.scopes,
+        }
+    }
+
+    /// What a `PUT` does: scopes that are not given go.
+    pub(crate) fn replacement(self) -> KeyTerms {
+        let terms = self.terms();
+        KeyTerms { scopes: Some(terms.scopes.unwrap_or_default()), ..terms }
+    }
+}
+
+// === impl KeyProductInput ===
+
+impl KeyProductInput {
+    fn name(self) -> String {
+        match self {
+            KeyProductInput::Name(name) => name,
+            KeyProductInput::Object { apiproduct } => apiproduct,
         }
     }
 }
@@ -191,13 +223,21 @@ impl AppShape {
             name: app.name.clone(),
             developer_id: app.developer.to_string(),
             status: word(app.status),
+            api_products: app.product_names(),
+            key_expires_in: app.key_lifetime_ms.unwrap_or(-1).to_string(),
+            app_family: app.app_family.clone(),
             callback_url: app.callback_url.clone(),
             scopes: app.scopes.clone(),
             attributes: attribute_shapes(&app.attributes),
-            credentials: app.credentials.iter().map(CredentialShape::of).collect(),
+            credentials: Some(app.credentials.iter().map(CredentialShape::of).collect()),
             created_at: millis(app.created_at),
             last_modified_at: millis(app.modified_at),
         }
+    }
+
+    /// Without its keys.
+    pub(crate) fn shallow(app: &App) -> AppShape {
+        AppShape { credentials: None, ..AppShape::of(app) }
     }
 }
 
@@ -222,7 +262,7 @@ impl CredentialShape {
     }
 }
 
-fn word(status: Approval) -> &'static str {
+pub(super) fn word(status: Approval) -> &'static str {
     match status {
         Approval::Approved => "approved",
         Approval::Revoked => "revoked",

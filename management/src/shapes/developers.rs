@@ -20,6 +20,9 @@ pub(crate) struct DeveloperInput {
     user_name: Option<String>,
     #[serde(deserialize_with = "json::objects")]
     attributes: Option<Vec<AttributeShape>>,
+    access_type: Option<String>,
+    app_family: Option<String>,
+    companies: Option<Vec<String>>,
     #[serde(rename = "developerId")]
     _developer_id: ReadOnly,
     #[serde(rename = "organizationName")]
@@ -28,12 +31,6 @@ pub(crate) struct DeveloperInput {
     _status: ReadOnly,
     #[serde(rename = "apps")]
     _apps: ReadOnly,
-    #[serde(rename = "companies")]
-    _companies: ReadOnly,
-    #[serde(rename = "accessType")]
-    _access_type: ReadOnly,
-    #[serde(rename = "appFamily")]
-    _app_family: ReadOnly,
     #[serde(rename = "createdAt")]
     _created_at: ReadOnly,
     #[serde(rename = "lastModifiedAt")]
@@ -56,6 +53,12 @@ pub(crate) struct DeveloperShape {
     attributes: Vec<AttributeShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     apps: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    access_type: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    app_family: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    companies: Vec<String>,
     #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
     #[schemars(with = "crate::openapi::Int64Text")]
@@ -95,6 +98,9 @@ impl DeveloperInput {
             last_name: self.last_name.unwrap_or_default(),
             user_name: self.user_name.unwrap_or_default(),
             attributes: attributes(self.attributes),
+            access_type: self.access_type.unwrap_or_default(),
+            app_family: self.app_family.unwrap_or_default(),
+            companies: self.companies.unwrap_or_default(),
         }
     }
 }
@@ -117,6 +123,9 @@ impl DeveloperShape {
             status: if developer.is_active { "active" } else { "inactive" },
             attributes: attribute_shapes(&developer.attributes),
             apps,
+            access_type: developer.access_type.clone(),
+            app_family: developer.app_family.clone(),
+            companies: developer.companies.clone(),
             created_at: millis(developer.created_at),
             last_modified_at: millis(developer.modified_at),
         }

@@ -118,3 +118,16 @@ async fn a_developer_created_again_has_nothing_of_the_first() {
     // The same transaction id of another developer.
     assert_eq!(server.credit("EUR", "6", "t-1").await.status, 200);
 }
+
+#[tokio::test]
+async fn developers_are_found_by_their_app() {
+    let server = Server::start_with_ada().await;
+    let bob = r#"{"email":"bob@example.com","firstName":"B","lastName":"B","userName":"bob"}"#;
+    server.post(DEVELOPERS, bob).await;
+    let made = server.post(&format!("{ADA}/apps"), r#"{"name":"shop"}"#).await;
+    let ada = json!({"developer": [{"email": "ada@example.com"}]});
+    for app in ["shop", made.json["appId"].as_str().unwrap()] {
+        assert_eq!(server.get(&format!("{DEVELOPERS}?app={app}")).await.json, ada);
+    }
+    assert_eq!(server.get(&format!("{DEVELOPERS}?app=none")).await.json, json!({}));
+}

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it did not expect")]
 
 mod apps;
+mod attributes;
 mod balances;
 mod developers;
+mod discovery;
 mod documents;
 mod errors;
 mod faults;

@@ -198,7 +198,7 @@ async fn fill(
         first_name: "Ada".to_owned(),
         last_name: "Lovelace".to_owned(),
         user_name: "ada".to_owned(),
-        attributes: Vec::new(),
+        ..DeveloperTerms::default()
     };
     let developer = catalogue.create_developer(ACME, &terms, now).await.unwrap();
     let prepaid = BillingType::Prepaid;

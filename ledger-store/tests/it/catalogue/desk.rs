@@ -39,7 +39,7 @@ pub(super) fn terms(email: &str) -> DeveloperTerms {
         first_name: "Ada".to_owned(),
         last_name: "Lovelace".to_owned(),
         user_name: "ada".to_owned(),
-        attributes: Vec::new(),
+        ..DeveloperTerms::default()
     }
 }
 

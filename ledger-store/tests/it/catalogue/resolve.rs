@@ -63,6 +63,7 @@ async fn operations_stay_with_their_proxy() {
     let config = |proxy: &str, operation| OperationConfig {
         proxy: proxy.to_owned(),
         operations: vec![operation],
+        ..OperationConfig::default()
     };
     let operations = vec![
         config("orders", operation("/a", "GET")),
