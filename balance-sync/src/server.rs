@@ -1,4 +1,4 @@
-//! The server: three services, health, reflection, TLS.
+//! The server: four services, health, reflection, TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::v1::balances_server::BalancesServer;
+use tollgate_proto::v1::own_server::OwnServer;
 use tollgate_proto::v1::resolve_server::ResolveServer;
 use tollgate_proto::v1::sync_server::SyncServer;
 use tonic::transport::server::Connected;
@@ -62,7 +63,8 @@ where
         .add_service(reflection)
         .add_service(sync)
         .add_service(ResolveServer::new(services.clone()))
-        .add_service(BalancesServer::new(services))
+        .add_service(BalancesServer::new(services.clone()))
+        .add_service(OwnServer::new(services))
         .serve_with_incoming_shutdown(connections, ended.cancelled_owned())
         .await;
     drop(reporting);
@@ -95,7 +97,9 @@ async fn report_health(reporter: &HealthReporter, standing: Standing) {
             ServingStatus::NotServing
         }
     };
-    for service in ["", "tollgate.v1.Sync", "tollgate.v1.Resolve", "tollgate.v1.Balances"] {
+    let services =
+        ["", "tollgate.v1.Sync", "tollgate.v1.Resolve", "tollgate.v1.Balances", "tollgate.v1.Own"];
+    for service in services {
         reporter.set_service_status(service, status).await;
     }
 }

@@ -1,13 +1,14 @@
-//! The three gRPC services.
+//! The four gRPC services.
 
 use std::sync::Arc;
 
 use crate::node::Node;
 
 mod balances;
+mod own;
 mod resolve;
 mod sync;
 
-/// All three services of one node.
+/// All four services of one node.
 #[derive(Clone)]
 pub(crate) struct Services(pub(crate) Arc<Node>);

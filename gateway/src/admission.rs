@@ -7,11 +7,13 @@
 //! Not here: how statuses and bodies of refusals look (`refusal`), which key a call carries (`proxy::key`).
 
 use std::future::Future;
+use std::time::Duration;
 
-use tollgate_metering::Units;
+use bytes::Bytes;
+use tollgate_metering::{Currency, Money, Receipt, Units};
 
 use crate::config::Proxy;
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::{KnownBalance, Refusal, Refused};
 
 /// What a decision may look at. Borrowed from the request, so that a hit allocates nothing.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,25 @@ pub trait Admission: Send + Sync + 'static {
     /// # Errors
     /// The refusal to answer the call with, where it cannot be fetched (in time).
     fn fetch(&self, missing: Self::Missing) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Answers what the owner of a consumer key asks about itself: JSON, of nobody else.
+    ///
+    /// # Errors
+    /// The refusal to answer with: the key does not work, or nothing is known now.
+    fn own(
+        &self,
+        question: OwnQuestion,
+        consumer_key: Option<&str>,
+    ) -> impl Future<Output = Result<Bytes, Refused>> + Send;
+}
+
+/// What the owner of a key may ask about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnQuestion {
+    /// Balances, plans and billing type.
+    Balance,
+    /// Use of the running period by day and product.
+    Usage,
 }
 
 /// What becomes of a call.
@@ -67,6 +88,24 @@ pub enum Decision<Hold, Missing> {
 pub trait CallHold: 'static {
     /// Turns the hold into the units of one successful call and ends it.
     fn settle(self, multiplier: Multiplier);
+
+    /// Does the same, `elapsed` after it was decided, and says what it did.
+    fn settle_told(self, multiplier: Multiplier, elapsed: Duration) -> Option<CallReport>;
+}
+
+/// What one call cost, as the gateway knew it when it counted the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallReport {
+    /// The units that were counted.
+    pub units: Units,
+    /// What they cost on top of the units that were known; `None` where that cannot be said.
+    pub cost: Option<Money>,
+    /// The currency of all amounts here.
+    pub currency: Currency,
+    /// The wallet after it; `None` where the call is not paid from it.
+    pub known: Option<KnownBalance>,
+    /// Names the call in reports.
+    pub receipt: Receipt,
 }
 
 /// How many units one successful call consumes.

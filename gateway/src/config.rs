@@ -129,6 +129,9 @@ pub struct Proxy {
     /// developer's and the wallet's id and the currency.
     #[serde(default)]
     pub top_up_url: Option<TopUpUrl>,
+    /// Who is told in headers what a call cost and what is left.
+    #[serde(default)]
+    pub call_headers: CallHeaders,
 }
 
 /// Replaces one path prefix by another.
@@ -207,6 +210,19 @@ pub struct Key {
     pub query: String,
     /// Whether the upstream sees the key.
     pub forward: bool,
+}
+
+/// Who is told in headers what a call cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallHeaders {
+    /// Nobody.
+    #[default]
+    Never,
+    /// Who sends `Tollgate-Report: cost`.
+    OnRequest,
+    /// Everybody.
+    Always,
 }
 
 /// Whether calls through a proxy are metered.
@@ -299,6 +315,7 @@ impl Proxy {
             body_bytes_max: request_body_bytes(),
             refusal_status: StatusOverrides::default(),
             top_up_url: None,
+            call_headers: CallHeaders::default(),
         }
     }
 }

@@ -12,36 +12,41 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prometheus::Registry;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tollgate_metering::{Units, WalletId};
+use tollgate_metering::{Currency, Units, WalletId};
 use tollgate_proto::v1;
 use tracing::{error, warn};
 
-use crate::admission::{Admission, CallHead, CallHold, Decision, Multiplier};
+use crate::admission::{
+    Admission, CallHead, CallHold, CallReport, Decision, Multiplier, OwnQuestion,
+};
 use crate::caller_cache::{Caller, CallerCache, KeyHash, Look};
 use crate::clock::Clock;
 use crate::config::Unpriced;
 use crate::disk::Disk;
 use crate::network::Network;
-use crate::refusal::Refusal;
+use crate::refusal::{KnownBalance, Refusal, Refused};
 use crate::spend_file::{Found, SpendFileError, SpendFolder};
 use crate::sync_client::{
     COMMANDS_MAX, Command, Hub, HubHandle, NodeClient, Parts, SettingsError, Status, SyncMetrics,
     SyncSettings, unborn,
 };
 use crate::waits::Waits;
-use crate::wallet_cache::{Books, Feed, NoHold, WalletCache, WalletHold};
+use crate::wallet_cache::{Books, Feed, NoHold, SettledCall, WalletCache, WalletHold};
 
 use self::asked::Asked;
 #[doc(hidden)]
 pub use self::offline::Offline;
+use self::own::OwnCache;
 
 mod asked;
 mod offline;
+mod own;
 
 /// How long one node may take to say who a key belongs to.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -68,12 +73,18 @@ struct Inner {
     clients: Vec<NodeClient>,
     hub: HubHandle,
     metrics: SyncMetrics,
+    own: OwnCache,
     runtime: Handle,
 }
 
 /// Money set aside for one call.
 #[derive(Debug)]
-pub struct MeteredHold(WalletHold);
+pub struct MeteredHold {
+    hold: WalletHold,
+    currency: Currency,
+    /// Monotonic time of the decision.
+    asked_at: Duration,
+}
 
 /// What a decision did not find in memory.
 #[derive(Debug)]
@@ -195,6 +206,7 @@ impl Metered {
             clients,
             hub: HubHandle { commands, status },
             metrics,
+            own: OwnCache::default(),
             runtime: Handle::current(),
         };
         Ok(Arc::new(Self { inner: Arc::new(inner) }))
@@ -258,13 +270,30 @@ impl Admission for Metered {
             Wanted::Grant(wallet) => self.inner.fetch_grant(wallet).await,
         }
     }
+
+    async fn own(&self, question: OwnQuestion, key: Option<&str>) -> Result<Bytes, Refused> {
+        self.inner.own(question, key).await
+    }
 }
 
 // === impl MeteredHold ===
 
 impl CallHold for MeteredHold {
     fn settle(self, multiplier: Multiplier) {
-        self.0.settle(multiplier.units, multiplier.excess);
+        self.hold.settle(multiplier.units, multiplier.excess);
+    }
+
+    fn settle_told(self, multiplier: Multiplier, elapsed: Duration) -> Option<CallReport> {
+        let Self { hold, currency, asked_at } = self;
+        let now = asked_at + elapsed;
+        let settled = hold.settle_told(multiplier.units, multiplier.excess, now)?;
+        let known = settled.view.map(|view| KnownBalance {
+            balance: view.balance,
+            available: view.available,
+            age: view.as_of.map(|as_of| now.saturating_sub(as_of)),
+        });
+        let SettledCall { cost, receipt, view: _ } = settled;
+        Some(CallReport { units: multiplier.units, cost, currency, known, receipt })
     }
 }
 
@@ -313,7 +342,10 @@ impl Inner {
             entry.hold(tariff, asked.units_max, asked.now)
         });
         let (refusal, lack) = match held {
-            Some(Ok(hold)) => return Decision::Admit(MeteredHold(hold)),
+            Some(Ok(hold)) => {
+                let (currency, asked_at) = (asked.plan.currency, asked.now);
+                return Decision::Admit(MeteredHold { hold, currency, asked_at });
+            }
             Some(Err(NoHold::Unknown)) => return missing,
             Some(Err(NoHold::Ungranted)) => {
                 return Decision::Missing(Missing(Wanted::Grant(wallet)));

@@ -12,19 +12,24 @@ use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
 
 use self::answer::Caller;
 use self::call::Call;
 use self::headers::Scan;
 use self::route::{Found, Route};
+use self::told::Wish;
 use self::verdict::Verdict;
-use crate::admission::{Admission, CallHead, CallHold, Decision, MultiplierSource};
+use crate::admission::{
+    Admission, CallHead, CallHold, CallReport, Decision, MultiplierSource, OwnQuestion,
+};
 use crate::metrics::Outcome;
 use crate::refusal::{Refusal, Refused};
 use crate::server::Client;
 
 pub(crate) use self::body::{RequestBody, ResponseBody};
 pub(crate) use self::core::Core;
+pub(crate) use self::own::RESERVED;
 pub(crate) use self::route::Routes;
 
 mod answer;
@@ -35,8 +40,10 @@ mod forward;
 mod framing;
 mod headers;
 mod key;
+mod own;
 mod prepare;
 mod route;
+mod told;
 mod upgrade;
 mod verdict;
 mod waits;
@@ -85,15 +92,21 @@ pub(crate) async fn serve<A: Admission>(
                     break Err(refusal.into());
                 }
             }
+            Ok(Admitted::Own(question)) => {
+                // Boxed, since few calls come here and all would carry its size.
+                let answered = Box::pin(own::answer(&**admission, question, &request)).await;
+                return Ok(call.answer_own(caller, answered));
+            }
             Err(refused) => break Err(refused),
         }
     };
     let sent = call.is_decided();
     let prepared = admitted.and_then(|(route, pass)| {
+        let wish = Wish::of(route, &request, scan);
         let upgrade = prepare::request(core, client, route, scan, &call, &mut request)?;
-        Ok((route, pass, upgrade))
+        Ok((route, pass, upgrade, wish))
     });
-    let (route, pass, upgrade) = match prepared {
+    let (route, pass, upgrade, wish) = match prepared {
         Ok(prepared) => prepared,
         Err(refused) => return Ok(call.refuse(caller, refused, Outcome::Refused)),
     };
@@ -111,26 +124,33 @@ pub(crate) async fn serve<A: Admission>(
     if is_upgrade && upgrade.is_none() {
         return Ok(call.refuse(caller, Refusal::UpstreamInvalid, Outcome::Failed));
     }
-    call.ends(settle(core, route, pass, &mut response));
+    let told = wish.wants_headers.then_some(sent);
+    let (outcome, report) = settle(core, route, pass, &mut response, told);
+    // What is not known is not told: a charged call without a report did not cost nothing.
+    let wish = if outcome == Outcome::Charged && report.is_none() { Wish::NONE } else { wish };
+    call.ends(outcome);
     let version = std::mem::replace(response.version_mut(), Version::HTTP_11);
     let headers = response.headers_mut();
     let scan = Scan::of(headers);
     headers::strip_hop(headers, scan);
     headers::tell_via(headers, scan, version);
+    let is_streamed = !is_upgrade && response.body().size_hint().exact().is_none();
+    let trailers = wish.tell(report.as_ref(), is_streamed, response.headers_mut());
     if is_upgrade && let Some(ours) = upgrade {
-        headers::ask_upgrade(headers);
+        headers::ask_upgrade(response.headers_mut());
         let theirs = hyper::upgrade::on(&mut response);
         upgrade::join(ours, theirs, route.idle_timeout, lease, call);
         return Ok(response.map(|_| ResponseBody::empty()));
     }
     let idle = route.idle_timeout;
-    Ok(response.map(|body| ResponseBody::stream(body, lease, idle, deadline, call)))
+    Ok(response.map(|body| ResponseBody::stream(body, lease, idle, deadline, trailers, call)))
 }
 
 /// What became of the question whether a call may pass.
 enum Admitted<'a, Hold, Missing> {
     Now(&'a Route, Pass<Hold>),
     Missing(Missing),
+    Own(OwnQuestion),
 }
 
 /// Checks the head, finds its proxy and asks admission once.
@@ -145,6 +165,9 @@ fn admit<'a, A: Admission>(
         return Err(Refusal::TooManyCalls.into());
     }
     let host = framing::check(request, scan, &core.limits)?;
+    if let Some(question) = own::question(request)? {
+        return Ok(Admitted::Own(question));
+    }
     let path = request.uri().path();
     let Found { route, below } = core.routes.find(framing::without_port(host), path)?;
     call.is_for(route.index);
@@ -171,22 +194,24 @@ fn admit<'a, A: Admission>(
     }
 }
 
-/// Ends the hold by what the response head says, and says how the call ends.
+/// Ends the hold by what the response head says, and says how the call ends; `told` where its client is to be told: when it
+/// was decided.
 fn settle<Hold: CallHold>(
     core: &Core,
     route: &Route,
     pass: Pass<Hold>,
     response: &mut Response<Incoming>,
-) -> Outcome {
+    told: Option<Instant>,
+) -> (Outcome, Option<CallReport>) {
     let status = response.status();
     let verdict = verdict::take(route, status, response.headers_mut());
     let hold = match pass {
         Pass::Held(hold) => hold,
-        Pass::Unpriced => return Outcome::Unpriced,
-        Pass::Unmetered => return Outcome::Unmetered,
+        Pass::Unpriced => return (Outcome::Unpriced, None),
+        Pass::Unmetered => return (Outcome::Unmetered, None),
     };
     let Verdict::Charged(multiplier) = verdict else {
-        return Outcome::Uncharged;
+        return (Outcome::Uncharged, None);
     };
     match multiplier.source {
         MultiplierSource::Absent | MultiplierSource::Header => {}
@@ -199,6 +224,12 @@ fn settle<Hold: CallHold>(
             core.metrics.multiplier_changed(route.index, "invalid");
         }
     }
-    hold.settle(multiplier);
-    Outcome::Charged
+    let report = match told {
+        Some(decided) => hold.settle_told(multiplier, Instant::now().duration_since(decided)),
+        None => {
+            hold.settle(multiplier);
+            None
+        }
+    };
+    (Outcome::Charged, report)
 }

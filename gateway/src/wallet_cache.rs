@@ -21,7 +21,9 @@ use tollgate_metering::{UnixMillis, WalletId};
 use crate::incarnation::Lives;
 use crate::tariffs::Tariffs;
 
-pub(crate) use self::entry::{Changed, Due, Feed, Lack, Merged, NoHold, WalletEntry, WalletHold};
+pub(crate) use self::entry::{
+    Changed, Due, Feed, Lack, Merged, NoHold, SettledCall, WalletEntry, WalletHold,
+};
 
 mod entry;
 

@@ -297,6 +297,22 @@ impl Wallet {
         self.whole(|whole| whole.settle(&hold, units))
     }
 
+    /// The tariff that an open hold's units will be charged under, and what they cost on top of the
+    /// units that are known: an estimate, since the charge is one of totals.
+    #[must_use]
+    pub fn estimate(&self, hold: &Hold, units: Units) -> Option<(Arc<Tariff>, Option<Money>)> {
+        let is_its = |own: &OwnRegister| own.life == hold.life && own.slot == hold.slot;
+        let mut registers = self.registers();
+        let tariff =
+            registers.find(|(_, own)| is_its(own)).map(|(tariff, _)| Arc::clone(tariff))?;
+        let total = match &self.0 {
+            Form::Packed(packed) => packed.unpack().total(&tariff),
+            Form::Whole(whole) => whole.total(&tariff),
+        };
+        let cost = total.and_then(|total| tariff.rates.marginal(total, units)).ok();
+        Some((tariff, cost))
+    }
+
     /// Gives a hold back.
     pub fn release(&mut self, hold: Hold) {
         if let Form::Packed(packed) = &mut self.0

@@ -257,7 +257,7 @@ async fn balances_of(
     Ok(balances)
 }
 
-async fn worth(node: &Node, wallet: WalletId, is_peek: bool) -> Result<Worth, Refusal> {
+pub(super) async fn worth(node: &Node, wallet: WalletId, is_peek: bool) -> Result<Worth, Refusal> {
     let (answer, answered) = oneshot::channel();
     node.to_shard_of(wallet, Command::Ask { wallet, is_peek, answer }).await?;
     answered.await.map_err(|_| Refusal::Draining)?

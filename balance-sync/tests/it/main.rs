@@ -11,5 +11,6 @@ mod housekeeping;
 mod ledger;
 mod need;
 mod overspend;
+mod own;
 mod streams;
 mod wrong_clock;

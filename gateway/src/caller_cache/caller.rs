@@ -70,12 +70,7 @@ impl Caller {
         head: &CallHead<'_>,
         now: UnixMillis,
     ) -> Result<&ProductAccess, Refusal> {
-        if !self.is_approved || self.expires_at.is_some_and(|end| end <= now) {
-            return Err(Refusal::KeyNotApproved);
-        }
-        if !self.is_developer_active {
-            return Err(Refusal::DeveloperInactive);
-        }
+        self.check(now)?;
         let mut best = None;
         for product in &self.products {
             let closeness = product.closeness(&head.proxy.name, head.method, head.path);
@@ -86,6 +81,20 @@ impl Caller {
             }
         }
         best.map(|(_, product)| product).ok_or(Refusal::NoApiProduct)
+    }
+
+    /// Whether the key works.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn check(&self, now: UnixMillis) -> Result<(), Refusal> {
+        if !self.is_approved || self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::KeyNotApproved);
+        }
+        if !self.is_developer_active {
+            return Err(Refusal::DeveloperInactive);
+        }
+        Ok(())
     }
 
     /// Whether a change of one of these changes the caller.

@@ -6,6 +6,7 @@ use http::header::HeaderName;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 
 use super::{HostHeader, Limits, Proxy};
+use crate::proxy::RESERVED;
 use crate::refusal::TopUpUrl;
 
 /// The smallest head limit: hyper's smallest read buffer.
@@ -106,6 +107,9 @@ fn check_place(proxy: &Proxy) -> Result<(), ConfigError> {
         }
     }
     check_path(proxy, "base_path", &proxy.base_path)?;
+    if proxy.base_path.split('/').nth(1) == RESERVED.strip_prefix('/') {
+        return Err(of(proxy, "base_path", format!("{RESERVED} is the gateway's own")));
+    }
     for rewrite in &proxy.rewrite {
         check_path(proxy, "rewrite.from", &rewrite.from)?;
         check_path(proxy, "rewrite.to", &rewrite.to)?;
@@ -236,6 +240,10 @@ mod tests {
             (
                 "base_path = \"/a/../b\"",
                 "proxy \"orders\": base_path: \"/a/../b\" must not contain . or .. as a segment",
+            ),
+            (
+                "base_path = \"/.tollgate/v1\"",
+                "proxy \"orders\": base_path: /.tollgate is the gateway's own",
             ),
             ("host = \"a:80\"", "proxy \"orders\": host: \"a:80\" is not a host name without port"),
             (

@@ -14,6 +14,7 @@ use tollgate_metering::{Incarnation, Money, UnixMillis, WalletId};
 use tollgate_proto::v1;
 use uuid::Uuid;
 
+use super::own::OwnCache;
 use super::{Inner, Metered, StartError};
 use crate::caller_cache::{Caller, CallerCache};
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ impl Offline {
                 clients: Vec::new(),
                 hub: HubHandle { commands, status: Arc::new(Status::default()) },
                 metrics: SyncMetrics::new(&Registry::new(), "offline")?,
+                own: OwnCache::default(),
                 runtime: Handle::current(),
             }),
         })))

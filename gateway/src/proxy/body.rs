@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -68,6 +69,8 @@ struct Stream {
     lease: Option<Lease>,
     idle: Idle,
     deadline: Option<Instant>,
+    /// What is told after it, beside the upstream's own trailers.
+    trailers: Option<Box<HeaderMap>>,
     /// The HTTP/2 stream that it goes out on.
     stall: Option<Rc<Stall>>,
     /// Counted when it is dropped.
@@ -185,6 +188,7 @@ impl ResponseBody {
         lease: Lease,
         idle: Duration,
         deadline: Option<Instant>,
+        trailers: Option<Box<HeaderMap>>,
         call: Call,
     ) -> Self {
         let mut stream = Stream {
@@ -192,6 +196,7 @@ impl ResponseBody {
             lease: Some(lease),
             idle: Idle::new(idle),
             deadline,
+            trailers,
             stall: Stall::current(),
             _call: call,
         };
@@ -219,7 +224,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Form::Whole(bytes) => bytes.is_none(),
-            Form::Stream(stream) => stream.body.is_end_stream(),
+            Form::Stream(stream) => stream.trailers.is_none() && stream.body.is_end_stream(),
         }
     }
 
@@ -256,7 +261,7 @@ impl Stream {
                     self.lease = None;
                     return Poll::Ready(Some(Err(BodyError::Limit("total_timeout_ms"))));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(self.with_trailers(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.lease = None;
@@ -264,7 +269,8 @@ impl Stream {
             }
             Poll::Ready(None) => {
                 self.give_back();
-                Poll::Ready(None)
+                let trailers = self.trailers.take();
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))))
             }
             Poll::Pending => {
                 if self.idle.is_over(cx, self.deadline) {
@@ -273,6 +279,21 @@ impl Stream {
                 }
                 Poll::Pending
             }
+        }
+    }
+
+    /// An upstream's trailers with what is told beside them; its data as it is.
+    fn with_trailers(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if self.trailers.is_none() || !frame.is_trailers() {
+            return frame;
+        }
+        match (frame.into_trailers(), self.trailers.take()) {
+            (Ok(mut theirs), Some(ours)) => {
+                theirs.extend(*ours);
+                Frame::trailers(theirs)
+            }
+            (Ok(theirs), None) => Frame::trailers(theirs),
+            (Err(data), _) => data,
         }
     }
 

@@ -66,6 +66,21 @@ impl Call {
         }
     }
 
+    /// The gateway answers an owner's question itself; no proxy carries it.
+    pub(crate) fn answer_own(
+        mut self,
+        caller: Caller,
+        answered: Result<Response<ResponseBody>, Refused>,
+    ) -> Response<ResponseBody> {
+        match answered {
+            Ok(response) => {
+                self.outcome = Outcome::Unmetered;
+                response
+            }
+            Err(refused) => self.refuse(caller, refused, Outcome::Refused),
+        }
+    }
+
     /// The gateway answers the call itself.
     pub(crate) fn refuse(
         mut self,

@@ -143,7 +143,7 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap, scan: Scan) -> Hop {
         return hop;
     }
     if scan.has(Bit::Te) {
-        hop.takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
+        hop.takes_trailers = takes_trailers(headers, scan);
         headers.remove(TE);
     }
     if scan.has(Bit::Connection) && !is_kept_alive(headers, scan) {
@@ -162,6 +162,11 @@ pub(crate) fn strip_hop(headers: &mut HeaderMap, scan: Scan) -> Hop {
         }
     }
     hop
+}
+
+/// Whether the sender takes trailers on this hop.
+pub(crate) fn takes_trailers(headers: &HeaderMap, scan: Scan) -> bool {
+    scan.has(Bit::Te) && headers.get_all(TE).iter().any(|value| has_token(value, "trailers"))
 }
 
 /// Takes off a `Connection` that says `keep-alive` and nothing else, as many upstreams do in every answer.
@@ -200,7 +205,7 @@ fn strip_named(headers: &mut HeaderMap) {
 }
 
 /// Whether a comma-separated list has this word, whatever its case and parameters.
-fn has_token(value: &HeaderValue, word: &str) -> bool {
+pub(crate) fn has_token(value: &HeaderValue, word: &str) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|item| {
         let token = item.split(|byte| *byte == b';').next().unwrap_or_default();
         token.trim_ascii().eq_ignore_ascii_case(word.as_bytes())

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::HeaderMap;
+use http::header::HeaderName;
 
 use super::route::Route;
 use crate::refusal::Refusal;
@@ -17,7 +18,20 @@ pub(crate) fn find<'a>(
     headers: &'a HeaderMap,
     query: Option<&'a str>,
 ) -> Result<Option<Cow<'a, str>>, Refusal> {
-    if let Some(name) = &route.key_header {
+    find_in(route.key_header.as_ref(), route.config.key.query.as_str(), headers, query)
+}
+
+/// The consumer key in this header, or else in this parameter of the query (empty: none).
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn find_in<'a>(
+    header: Option<&HeaderName>,
+    name: &str,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    if let Some(name) = header {
         let mut values = headers.get_all(name).iter();
         if let Some(value) = values.next() {
             if values.next().is_some() {
@@ -30,7 +44,6 @@ pub(crate) fn find<'a>(
     let Some(query) = query else {
         return Ok(None);
     };
-    let name = route.config.key.query.as_str();
     if name.is_empty() {
         return Ok(None);
     }

@@ -139,7 +139,7 @@ impl Routes {
 }
 
 /// Whether a path is a base path or lies below it, on the boundary of a segment.
-fn is_below(path: &str, base: &str) -> bool {
+pub(super) fn is_below(path: &str, base: &str) -> bool {
     match path.strip_prefix(base) {
         Some(rest) => rest.is_empty() || rest.starts_with('/'),
         None => false,
@@ -160,7 +160,7 @@ fn is_plain(path: &str) -> bool {
 
 /// A path as an upstream may read it: escapes decoded once, backslashes turned, parameters taken off, slashes merged. None where
 /// it holds dot segments (`..;x` is one), NUL or broken escapes.
-fn decoded(path: &str) -> Option<String> {
+pub(super) fn decoded(path: &str) -> Option<String> {
     if !path.starts_with('/') {
         return None;
     }

@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use tollgate_metering::WalletId;
 use tollgate_proto::v1;
 use tollgate_proto::v1::gateway_message::Message as ToNode;
+use tollgate_proto::v1::own_client::OwnClient;
 use tollgate_proto::v1::resolve_client::ResolveClient;
 use tollgate_proto::v1::sync_client::SyncClient;
 use tonic::service::Interceptor;
@@ -116,6 +117,10 @@ impl NodeClient {
 
     pub(crate) fn resolve(&self) -> ResolveClient<InterceptedService<Channel, Auth>> {
         ResolveClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn own(&self) -> OwnClient<InterceptedService<Channel, Auth>> {
+        OwnClient::new(self.channel.clone())
     }
 }
 

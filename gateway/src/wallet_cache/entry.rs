@@ -9,11 +9,13 @@ use tollgate_metering::protocol::ReportedDraw;
 use tollgate_metering::wallet::{Hold, HoldError, Life, ROTATE_AT, Taken, Tariff, View, Wallet};
 use tollgate_metering::{Meter, Money, Units, WalletId};
 
+pub(crate) use self::told::SettledCall;
 use super::Books;
 use crate::incarnation::OwnLife;
 use crate::spend_file::{Spend, SpendFileError};
 
 mod exchange;
+mod told;
 
 /// No balance-sync node.
 const NO_NODE: u8 = u8::MAX;
@@ -232,8 +234,8 @@ impl WalletEntry {
         })
     }
 
-    /// Counts a call's units in the wallet and in the spend file.
-    fn settle(&self, hold: Hold, units: Units, excess: Units) {
+    /// Counts a call's units in the wallet and in the spend file; where the register stands then.
+    fn settle(&self, hold: Hold, units: Units, excess: Units) -> u64 {
         let (life, slot) = (self.books.lives.get(hold.life), hold.slot);
         let (nanos, is_newly_changed) = {
             let mut cell = self.cell.lock();
@@ -252,6 +254,7 @@ impl WalletEntry {
         if nanos > ROTATE_AT {
             self.books.wants_rotation.store(true, Ordering::Relaxed);
         }
+        nanos
     }
 
     fn release(&self, hold: Hold) {

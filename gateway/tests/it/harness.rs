@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use opentelemetry::global::BoxedTracer;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tollgate_gateway::admission::{Admission, CallHead, CallHold, Decision, Multiplier};
+use tollgate_gateway::admission::{
+    Admission, CallHead, CallHold, CallReport, Decision, Multiplier, OwnQuestion,
+};
 use tollgate_gateway::config::{Limits, Listener, ListenerTls, Metering, Proxy};
 use tollgate_gateway::refusal::{Budget, KnownBalance, Refusal, Refused, Returns};
 use tollgate_gateway::server::{BoundListener, Parts, run};
-use tollgate_metering::{DeveloperId, Period, WalletId};
+use tollgate_metering::{DeveloperId, Period, Units, WalletId};
 use uuid::Uuid;
 
 /// Longer than anything here takes.
@@ -73,6 +76,14 @@ impl Admission for ByKey {
         }
         Ok(())
     }
+
+    async fn own(&self, question: OwnQuestion, key: Option<&str>) -> Result<Bytes, Refused> {
+        match key {
+            None => Err(Refusal::KeyMissing.into()),
+            Some("good") => Ok(Bytes::from(format!("{question:?} of good"))),
+            Some(_) => Err(Refusal::KeyUnknown.into()),
+        }
+    }
 }
 
 /// A wallet with less than a call costs, and how long until the next free tier.
@@ -105,6 +116,28 @@ impl CallHold for Hold {
         self.is_settled = true;
         let settled = Ended::Settled(multiplier.units.to_string(), multiplier.excess.to_string());
         self.ended.lock().push(settled);
+    }
+
+    fn settle_told(self, multiplier: Multiplier, _elapsed: Duration) -> Option<CallReport> {
+        self.settle(multiplier);
+        Some(report(multiplier.units))
+    }
+}
+
+/// What every told call cost.
+fn report(units: Units) -> CallReport {
+    let known = KnownBalance {
+        balance: "9.975".parse().unwrap(),
+        available: "9.9".parse().unwrap(),
+        age: Some(Duration::from_millis(12)),
+    };
+    let receipt = "00000000000000000000000000000009.1c09b10.0123456789abcdef.9502f900";
+    CallReport {
+        units,
+        cost: Some("0.025".parse().unwrap()),
+        currency: "EUR".parse().unwrap(),
+        known: Some(known),
+        receipt: receipt.parse().unwrap(),
     }
 }
 

@@ -94,16 +94,14 @@ impl Wallets {
         self.open(key).await.map(|hold| hold.settle(units))
     }
 
-    /// How the next call is refused.
-    pub(crate) async fn refused(&self) -> Refused {
-        self.decided(Some(KEY)).await.map(drop).expect_err("the call is refused")
-    }
-
-    async fn open(&self, key: Option<&str>) -> Result<impl CallHold + use<>, Refusal> {
+    pub(crate) async fn open(&self, key: Option<&str>) -> Result<impl CallHold + use<>, Refusal> {
         self.decided(key).await.map_err(|refused| refused.kind)
     }
 
-    async fn decided(&self, key: Option<&str>) -> Result<impl CallHold + use<>, Refused> {
+    pub(crate) async fn decided(
+        &self,
+        key: Option<&str>,
+    ) -> Result<impl CallHold + use<>, Refused> {
         let proxy = Proxy::new("weather", "http://127.0.0.1:1");
         let method = http::Method::GET;
         let (proxy, method) = (&proxy, &method);

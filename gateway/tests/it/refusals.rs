@@ -8,7 +8,7 @@ use tollgate_gateway::refusal::{Refusal, Refused};
 use crate::harness::{Gateway, Upstream, proxy};
 use crate::http2::{get, h2c};
 use crate::metered::Wallets;
-use crate::scripted_node::{Ledger, Node, WALLET};
+use crate::scripted_node::{KEY, Ledger, Node, WALLET};
 
 const FACTS: [(&str, &str, &str); 9] = [
     ("refusal", "tollgate-refusal", "balance_too_small"),
@@ -105,7 +105,7 @@ async fn spent(free: u64) -> Refused {
     let wallets = Wallets::start_with(vec![node.url()], |_| {});
     wallets.until_ready().await;
     wallets.calls(2 + usize::try_from(free).unwrap()).await;
-    wallets.refused().await
+    wallets.decided(Some(KEY)).await.map(drop).expect_err("the call is refused")
 }
 
 #[tokio::test]

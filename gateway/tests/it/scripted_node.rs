@@ -16,6 +16,7 @@ use tollgate_metering::rating::Band;
 use tollgate_metering::{Meter, Money, Rates, Register, Units, UnixMillis, WalletId};
 use tollgate_proto::v1::gateway_message::Message as FromGateway;
 use tollgate_proto::v1::node_message::Message as ToGateway;
+use tollgate_proto::v1::own_server::OwnServer;
 use tollgate_proto::v1::resolve_server::{Resolve, ResolveServer};
 use tollgate_proto::v1::sync_server::{Sync, SyncServer};
 use tollgate_proto::{PlanPrices, snapshot_to_wire, v1};
@@ -24,6 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::harness::PATIENCE;
+
+mod own;
 
 /// The key that the ledger knows.
 pub(crate) const KEY: &str = "good";
@@ -54,6 +57,8 @@ pub(crate) struct Books {
     pub(crate) registered: Vec<Uuid>,
     pub(crate) finals: BTreeSet<Uuid>,
     pub(crate) resolved: usize,
+    /// Questions of owners.
+    pub(crate) owned: usize,
     /// Reports with anything in them.
     pub(crate) reports: usize,
     /// Reports with nothing in them.
@@ -109,6 +114,7 @@ impl Default for Books {
             registered: Vec::new(),
             finals: BTreeSet::new(),
             resolved: 0,
+            owned: 0,
             reports: 0,
             beats: 0,
         }
@@ -281,7 +287,8 @@ impl Node {
         };
         let server = server
             .add_service(SyncServer::with_interceptor(inner.clone(), knows))
-            .add_service(ResolveServer::with_interceptor(inner.clone(), knows));
+            .add_service(ResolveServer::with_interceptor(inner.clone(), knows))
+            .add_service(OwnServer::with_interceptor(inner.clone(), knows));
         runtime.spawn(async move {
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
@@ -316,6 +323,11 @@ impl Node {
         for stream in streams {
             self.inner.say(&stream, message.clone()).await.ok();
         }
+    }
+
+    /// Says that the catalogue changed.
+    pub(crate) async fn forget_everything(&self) {
+        self.say(ToGateway::Forget(v1::Forget { everything: true, ..Default::default() })).await;
     }
 
     /// Asks the gateway until it believes that this much is available.

@@ -1951,3 +1951,383 @@ pub mod balances_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetOwnRequest {
+    /// SHA-256 of the consumer key; keys themselves never travel.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key_sha256: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetOwnResponse {
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub developer: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "BillingType", tag = "3")]
+    pub billing_type: i32,
+    /// The running billing period, in milliseconds since 1970; the end is not included.
+    #[prost(int64, tag = "4")]
+    pub period_start_ms: i64,
+    #[prost(int64, tag = "5")]
+    pub period_end_ms: i64,
+    /// All wallets of the developer.
+    #[prost(message, repeated, tag = "6")]
+    pub balances: ::prost::alloc::vec::Vec<OwnBalance>,
+    /// Plans in force of the products on the key.
+    #[prost(message, repeated, tag = "7")]
+    pub plans: ::prost::alloc::vec::Vec<OwnPlan>,
+    /// Of the developer, also by other keys; the newest minute may be missing.
+    #[prost(message, repeated, tag = "8")]
+    pub usage: ::prost::alloc::vec::Vec<OwnUsage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnBalance {
+    #[prost(bytes = "vec", tag = "1")]
+    pub wallet: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub currency: ::prost::alloc::string::String,
+    /// Negative for a debt.
+    #[prost(message, optional, tag = "3")]
+    pub balance: ::core::option::Option<Money>,
+    /// Set aside by open calls of all gateways.
+    #[prost(message, optional, tag = "4")]
+    pub held: ::core::option::Option<Money>,
+    #[prost(message, optional, tag = "5")]
+    pub overdraft_limit: ::core::option::Option<Money>,
+    /// Milliseconds since 1970; 0: never credited.
+    #[prost(int64, tag = "6")]
+    pub last_credit_at_ms: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnPlan {
+    #[prost(bytes = "vec", tag = "1")]
+    pub product: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub product_name: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub plan: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "4")]
+    pub revision: u32,
+    #[prost(string, tag = "5")]
+    pub currency: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub is_subscribed: bool,
+}
+/// Units of one day (UTC) on one product.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnUsage {
+    /// Days since 1970.
+    #[prost(int64, tag = "1")]
+    pub day: i64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub product: ::prost::alloc::vec::Vec<u8>,
+    /// Empty for a product that is not on the key.
+    #[prost(string, tag = "3")]
+    pub product_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub currency: ::prost::alloc::string::String,
+    #[prost(enumeration = "BillingType", tag = "5")]
+    pub billing_type: i32,
+    #[prost(message, optional, tag = "6")]
+    pub units: ::core::option::Option<Units>,
+}
+/// Generated client implementations.
+pub mod own_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Tells the owner of a consumer key about itself, through a gateway. There is no way to name
+    /// anybody else: the only question is the key.
+    ///
+    /// Errors: NOT_FOUND (no such key, or one that does not work: revoked, expired, of an app or a
+    /// developer that is not active), UNAVAILABLE (ledger away; ask again), UNAUTHENTICATED,
+    /// PERMISSION_DENIED, INVALID_ARGUMENT.
+    #[derive(Debug, Clone)]
+    pub struct OwnClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl OwnClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> OwnClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> OwnClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            OwnClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn get_own(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetOwnRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetOwnResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/tollgate.v1.Own/GetOwn");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("tollgate.v1.Own", "GetOwn"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod own_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with OwnServer.
+    #[async_trait]
+    pub trait Own: std::marker::Send + std::marker::Sync + 'static {
+        async fn get_own(
+            &self,
+            request: tonic::Request<super::GetOwnRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetOwnResponse>, tonic::Status>;
+    }
+    /// Tells the owner of a consumer key about itself, through a gateway. There is no way to name
+    /// anybody else: the only question is the key.
+    ///
+    /// Errors: NOT_FOUND (no such key, or one that does not work: revoked, expired, of an app or a
+    /// developer that is not active), UNAVAILABLE (ledger away; ask again), UNAUTHENTICATED,
+    /// PERMISSION_DENIED, INVALID_ARGUMENT.
+    #[derive(Debug)]
+    pub struct OwnServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> OwnServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for OwnServer<T>
+    where
+        T: Own,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/tollgate.v1.Own/GetOwn" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetOwnSvc<T: Own>(pub Arc<T>);
+                    impl<T: Own> tonic::server::UnaryService<super::GetOwnRequest>
+                    for GetOwnSvc<T> {
+                        type Response = super::GetOwnResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetOwnRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Own>::get_own(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetOwnSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for OwnServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "tollgate.v1.Own";
+    impl<T> tonic::server::NamedService for OwnServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

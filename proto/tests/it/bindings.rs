@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use protox::prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "tollgate/v1/types.proto",
     "tollgate/v1/sync.proto",
     "tollgate/v1/resolve.proto",
     "tollgate/v1/balances.proto",
+    "tollgate/v1/own.proto",
 ];
 
 #[test]
