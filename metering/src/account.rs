@@ -94,7 +94,7 @@ pub struct Header {
     pub opened_at: UnixMillis,
     /// Sum of all credits.
     pub credited: Money,
-    /// Sum of all adjustments, fees and checkpoints: what credits have paid for.
+    /// Sum of all adjustments, fees, checkpoints and transfers: where credits have gone.
     pub settled: Money,
     /// Registers of incarnations born before it no longer count.
     pub horizon: UnixMillis,
@@ -195,6 +195,11 @@ pub enum EntryKind {
     /// Units that somebody recorded in place of a gateway: they went to the meter. Past the horizon
     /// the checkpoints of the same change move their charge.
     Usage,
+    /// A fee of a plan, of a developer who pays later: for an invoice; the balance is not touched.
+    PostpaidFee,
+    /// What was left of a prepaid balance when its developer began to pay later: it leaves the
+    /// balance and is a credit that invoices net. Zero where nothing was left.
+    Transfer,
 }
 
 /// One line of the journal.
@@ -302,7 +307,7 @@ impl FromStr for Currency {
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 9] = [
+    pub const ALL: [EntryKind; 11] = [
         EntryKind::Credit,
         EntryKind::Adjustment,
         EntryKind::Fee,
@@ -312,6 +317,8 @@ impl EntryKind {
         EntryKind::SuspenseCharge,
         EntryKind::SuspenseWriteOff,
         EntryKind::Usage,
+        EntryKind::PostpaidFee,
+        EntryKind::Transfer,
     ];
 
     /// The word that stands for it in stored rows.
@@ -327,6 +334,27 @@ impl EntryKind {
             EntryKind::SuspenseCharge => "suspense_charge",
             EntryKind::SuspenseWriteOff => "suspense_write_off",
             EntryKind::Usage => "usage",
+            EntryKind::PostpaidFee => "postpaid_fee",
+            EntryKind::Transfer => "transfer",
+        }
+    }
+
+    /// What ids of such entries begin with. Fees share it, whoever pays them when: one that is
+    /// booked is booked once, also where the billing type changes in between.
+    #[must_use]
+    pub const fn id_word(self) -> &'static str {
+        match self {
+            EntryKind::PostpaidFee => EntryKind::Fee.as_str(),
+            EntryKind::Credit
+            | EntryKind::Adjustment
+            | EntryKind::Fee
+            | EntryKind::Checkpoint
+            | EntryKind::PostpaidCheckpoint
+            | EntryKind::Limit
+            | EntryKind::SuspenseCharge
+            | EntryKind::SuspenseWriteOff
+            | EntryKind::Usage
+            | EntryKind::Transfer => self.as_str(),
         }
     }
 
@@ -345,7 +373,19 @@ impl EntryKind {
     /// Whether the amount of such an entry stands in `settled`.
     #[must_use]
     pub const fn is_settled(self) -> bool {
-        matches!(self, EntryKind::Adjustment | EntryKind::Fee | EntryKind::Checkpoint)
+        match self {
+            EntryKind::Adjustment
+            | EntryKind::Fee
+            | EntryKind::Checkpoint
+            | EntryKind::Transfer => true,
+            EntryKind::Credit
+            | EntryKind::PostpaidCheckpoint
+            | EntryKind::Limit
+            | EntryKind::SuspenseCharge
+            | EntryKind::SuspenseWriteOff
+            | EntryKind::Usage
+            | EntryKind::PostpaidFee => false,
+        }
     }
 }
 

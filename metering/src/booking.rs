@@ -11,11 +11,13 @@
 //! Not here: retries and ids given twice (`ledger-store`), who may book what (`management`).
 
 mod closing;
+mod fees;
 mod modes;
 mod suspense;
 mod usage;
 
 pub use self::closing::{CHANGE_ROWS_MAX, checkpoint, fold, raise_horizon};
+pub use self::fees::{Fee, fee, postpaid_fee, purchase, transfer};
 pub use self::modes::{overspend, retire, settle_mode};
 pub use self::suspense::{Resolution, Suspended, open_suspense, resolve_suspense};
 pub use self::usage::usage;
@@ -161,7 +163,7 @@ pub enum BookingError {
 /// The id of an entry: ids are unique per developer across kinds, so the kind stands in front.
 #[must_use]
 pub fn entry_id(kind: EntryKind, id: &str) -> String {
-    format!("{}:{id}", kind.as_str())
+    format!("{}:{id}", kind.id_word())
 }
 
 /// Opens a wallet from [`Account::unopened`].
@@ -222,43 +224,6 @@ pub fn adjustment(
         return Err(BookingError::AboveLastCredit { balance, cap: highest });
     }
     Ok(change)
-}
-
-/// Books a fee of a plan.
-///
-/// # Errors
-/// [`BookingError::Sealed`], [`BookingError::NotPositive`], or those of every planner.
-pub fn fee(
-    account: &Account,
-    registers: &Registers,
-    rates: &RateBook,
-    booking: &Booking,
-    amount: Money,
-) -> Result<Change, BookingError> {
-    check_positive(amount)?;
-    Ok(settle(account, registers, rates, booking, EntryKind::Fee, amount)?.0)
-}
-
-/// Books a fee of a plan that a purchase depends on: only where the balance covers it.
-///
-/// # Errors
-/// [`BookingError::NotCovered`], or those of [`fee`].
-pub fn covered_fee(
-    account: &Account,
-    registers: &Registers,
-    rates: &RateBook,
-    booking: &Booking,
-    amount: Money,
-) -> Result<Change, BookingError> {
-    let planned = fee(account, registers, rates, booking, amount);
-    // Also where gateways have reserved the little there is: they do not make it a matter of force.
-    if let Ok(_) | Err(BookingError::Reserved { .. } | BookingError::ModeChanging) = planned {
-        let balance = account.balance(registers, rates)?;
-        if balance < amount {
-            return Err(BookingError::NotCovered { balance, needed: amount });
-        }
-    }
-    planned
 }
 
 /// Moves the floor that calls may take the balance to; `None` where it is there already. A lower

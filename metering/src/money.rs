@@ -107,6 +107,20 @@ impl Money {
         Money::from_nanos(self.0 - other.0)
     }
 
+    /// `part / whole` of the amount, rounded once, half to even, to nanos.
+    ///
+    /// # Panics
+    /// Where `whole` is zero or less than `part`.
+    #[must_use]
+    pub const fn prorated(self, part: u32, whole: u32) -> Money {
+        assert!(0 < whole && part <= whole);
+        // The range times 2³² lies inside i128.
+        let (product, whole) = (self.0 * part as i128, whole as i128);
+        let (quotient, rest) = (product.div_euclid(whole), product.rem_euclid(whole));
+        let is_up = 2 * rest > whole || (2 * rest == whole && quotient % 2 != 0);
+        Money(if is_up { quotient + 1 } else { quotient })
+    }
+
     /// The same amount on the other side of zero.
     #[must_use]
     pub const fn negated(self) -> Money {
@@ -175,6 +189,30 @@ mod tests {
         assert_eq!(Money::MAX.to_string().parse::<Money>(), Ok(Money::MAX));
         assert_eq!(Money::MAX.units_nanos(), (i64::MAX, 999_999_999));
         assert_eq!(Money::MIN.units_nanos(), (-i64::MAX, -999_999_999));
+    }
+
+    #[test]
+    fn a_part_is_rounded_once_half_to_even() {
+        let check = |rows: &[(&str, u32, u32, &str)]| {
+            for (amount, part, whole, want) in rows {
+                let amount: Money = amount.parse().unwrap();
+                assert_eq!(amount.prorated(*part, *whole).to_string(), *want, "{amount}");
+            }
+        };
+        check(&[
+            ("30", 30, 30, "30"),
+            ("30", 1, 30, "1"),
+            ("10", 1, 3, "3.333333333"),
+            ("10", 2, 3, "6.666666667"),
+            ("0.000000001", 1, 2, "0"),
+            ("0.000000003", 1, 2, "0.000000002"),
+            ("0.000000005", 1, 2, "0.000000002"),
+            ("-0.000000003", 1, 2, "-0.000000002"),
+            ("-0.000000001", 1, 2, "0"),
+            ("-0.000000001", 2, 3, "-0.000000001"),
+        ]);
+        assert_eq!(Money::MAX.prorated(u32::MAX, u32::MAX), Money::MAX);
+        assert_eq!(Money::MIN.prorated(u32::MAX, u32::MAX), Money::MIN);
     }
 
     #[test]

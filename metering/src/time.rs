@@ -70,6 +70,23 @@ impl Period {
         self.0
     }
 
+    /// The period so many months later; the last one where there is none.
+    #[must_use]
+    pub fn later(self, months: u32) -> Period {
+        Period(self.0.saturating_add(months).min(10_000 * 12 - 1))
+    }
+
+    /// Whole days from the day of `time`, that day included, to the end of `months` periods from
+    /// this one on, and the days of all of them: what share of an interval is left.
+    #[must_use]
+    pub fn days_left(self, months: u32, time: UnixMillis) -> (u32, u32) {
+        let last = self.later(months.max(1) - 1);
+        let (start, end) = (self.start().0 / DAY_MS, last.end().0 / DAY_MS);
+        let day = time.0.div_euclid(DAY_MS).clamp(start, end - 1);
+        let days = |from: i64| u32::try_from(end - from).expect("years up to 9999 have few days");
+        (days(day), days(start))
+    }
+
     /// The first millisecond of the period.
     #[must_use]
     pub fn start(self) -> UnixMillis {
@@ -138,6 +155,32 @@ mod tests {
             (1_795_305_600_000, "2026-11"),
             (i64::MAX, "9999-12"),
         ]);
+    }
+
+    #[test]
+    fn the_days_that_are_left_include_today() {
+        let check = |rows: &[(&str, u32, i64, (u32, u32))]| {
+            for (name, months, ms, want) in rows {
+                let time = UnixMillis(*ms);
+                let period = Period::of(time);
+                assert_eq!(
+                    (period.to_string().as_str(), period.days_left(*months, time)),
+                    (*name, *want)
+                );
+            }
+        };
+        check(&[
+            ("2024-02", 1, 1_706_745_600_000, (29, 29)),
+            ("2024-02", 1, 1_709_251_199_999, (1, 29)),
+            ("2024-02", 1, 1_709_164_800_000, (1, 29)),
+            ("2023-02", 1, 1_677_628_799_999, (1, 28)),
+            ("2024-12", 1, 1_735_603_200_000, (1, 31)),
+            ("2024-12", 2, 1_735_603_200_000, (32, 62)),
+            ("2026-11", 1, 1_795_348_800_000, (9, 30)),
+            ("2026-11", 12, 1_795_348_800_000, (344, 365)),
+        ]);
+        let last = Period::of(UnixMillis(i64::MAX));
+        assert_eq!(last.later(1), last);
     }
 
     proptest::proptest! {

@@ -1,5 +1,6 @@
 //! Planners against their rules, and against a plain model that never folds or closes anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::rating::{Band, Rates};
 use crate::time::Period;
 
 mod model;
+mod switches;
 
 const NOON: UnixMillis = UnixMillis(1_795_348_800_000);
 const WALLET: WalletId = WalletId(Uuid::from_u128(1));
@@ -101,13 +103,82 @@ fn a_credit_pays_the_debt_first_and_says_what_is_left() {
     assert_eq!((entry.amount, entry.balance_after), (money("10"), money("7")));
 }
 
+fn buy(
+    account: &Account,
+    registers: &Registers,
+    rates: &RateBook,
+    amounts: &[&str],
+    billing: BillingType,
+) -> Result<Change, BookingError> {
+    let fees = amounts.iter().enumerate().map(|(number, amount)| Fee {
+        id: format!("f/{number}"),
+        amount: money(amount),
+        reason: String::new(),
+    });
+    purchase(account, registers, rates, &booking("all"), &fees.collect::<Vec<_>>(), billing)
+}
+
+#[test]
+fn the_fees_of_a_purchase_are_booked_together_or_not_at_all() {
+    let (account, rates, none) = (credited("10"), rates(), Registers::new());
+    let change = buy(&account, &none, &rates, &["4", "6"], BillingType::Prepaid).unwrap();
+    assert_eq!(change.header.settled, money("10"));
+    let booked: Vec<_> = change.entries.iter().map(|e| (e.id.as_str(), e.balance_after)).collect();
+    assert_eq!(booked, [("fee:f/0", money("6")), ("fee:f/1", Money::ZERO)]);
+    let refused = buy(&account, &none, &rates, &["4", "6.01"], BillingType::Prepaid).unwrap_err();
+    let (balance, needed) = (money("10"), money("10.01"));
+    assert_eq!(refused, BookingError::NotCovered { balance, needed });
+
+    let change = buy(&account, &none, &rates, &["4", "60"], BillingType::Postpaid).unwrap();
+    assert_eq!(change.header.settled, Money::ZERO);
+    let booked = change.entries.iter().map(|e| (e.kind, e.id.as_str(), e.balance_after));
+    let kind = EntryKind::PostpaidFee;
+    assert_eq!(
+        booked.collect::<Vec<_>>(),
+        [(kind, "fee:f/0", balance), (kind, "fee:f/1", balance)]
+    );
+}
+
+#[test]
+fn fees_ask_what_is_reserved_whoever_pays_them() {
+    let (mut account, rates, none) = (credited("10"), rates(), Registers::new());
+    account.header.mode.overspend = Overspend::Strict;
+    let draw = money("4");
+    let ceiling = Ceiling { draw, most: draw, is_retired: false, ..Ceiling::RETIRED };
+    account.ceilings.insert(incarnation(1, NOON), ceiling);
+    let is_refused = |amount| {
+        let refused = buy(&account, &none, &rates, &[amount], BillingType::Prepaid);
+        matches!(refused, Err(BookingError::Reserved { .. }))
+    };
+    assert_eq!((is_refused("6"), is_refused("6.000000001")), (false, true));
+    assert!(buy(&account, &none, &rates, &["60"], BillingType::Postpaid).is_ok());
+    let mut asked = booking("1/EUR");
+    let refused = transfer(&account, &none, &rates, &asked).unwrap_err();
+    assert!(matches!(refused, BookingError::Reserved { .. }), "{refused}");
+    asked.is_forced = true;
+    let change = transfer(&account, &none, &rates, &asked).unwrap();
+    assert_eq!((change.entries[0].amount, change.entries[0].is_forced), (money("10"), true));
+}
+
+#[test]
+fn a_transfer_takes_what_is_left_and_leaves_a_debt() {
+    let (account, rates) = (credited("10"), rates());
+    let transferred = |used: &str| {
+        let registers = registers(&[(meter(BillingType::Prepaid, 1), incarnation(9, NOON), used)]);
+        let change = transfer(&account, &registers, &rates, &booking("1/EUR")).unwrap();
+        let [entry] = &change.entries[..] else { panic!("one entry") };
+        (entry.amount.to_string(), entry.balance_after.to_string())
+    };
+    assert_eq!(transferred("12"), ("7".to_owned(), "0".to_owned()));
+    assert_eq!(transferred("20"), ("0".to_owned(), "-5".to_owned()));
+}
+
 #[test]
 fn a_purchase_is_covered_by_the_balance_and_not_by_an_overdraft() {
     let (mut account, rates) = (credited("10"), rates());
     account.header.overdraft_limit = money("100");
     let registers = registers(&[(meter(BillingType::Prepaid, 1), incarnation(9, NOON), "12")]);
-    let fee =
-        |amount: &str| covered_fee(&account, &registers, &rates, &booking("f"), money(amount));
+    let fee = |amount: &str| buy(&account, &registers, &rates, &[amount], BillingType::Prepaid);
     assert_eq!(fee("7").unwrap().header.settled, money("7"));
     let needed = money("7.000000001");
     let refused = BookingError::NotCovered { balance: money("7"), needed };

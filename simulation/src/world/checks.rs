@@ -104,13 +104,14 @@ impl World {
         }
         let moved = change.entries.iter().map(|entry| match entry.kind {
             EntryKind::Credit => entry.amount.nanos(),
-            EntryKind::Adjustment | EntryKind::Fee => -entry.amount.nanos(),
+            EntryKind::Adjustment | EntryKind::Fee | EntryKind::Transfer => -entry.amount.nanos(),
             EntryKind::Checkpoint
             | EntryKind::PostpaidCheckpoint
             | EntryKind::Limit
             | EntryKind::SuspenseCharge
             | EntryKind::SuspenseWriteOff
-            | EntryKind::Usage => 0,
+            | EntryKind::Usage
+            | EntryKind::PostpaidFee => 0,
         });
         // What was counted since a retirement was planned is cut off.
         if change.ceilings.values().flatten().any(|row| row.is_retired) {
