@@ -16,6 +16,7 @@
 mod attempt;
 mod closing;
 mod error;
+mod fees;
 
 use std::sync::Arc;
 
@@ -178,42 +179,6 @@ impl Book {
         self.book(wallet, want, &plan).await
     }
 
-    /// Books a fee of a plan.
-    ///
-    /// # Errors
-    /// As [`Book::adjust`].
-    pub async fn fee(
-        &self,
-        wallet: WalletId,
-        booking: &Booking,
-        amount: Money,
-    ) -> Result<Booked, BookError> {
-        let want = Want::amount(wallet, EntryKind::Fee, &booking.id, amount);
-        let plan = |read: &WalletRead, rates: &_| {
-            let (account, registers) = (&read.account, &read.registers);
-            booking::fee(account, registers, rates, booking, amount).map(Some)
-        };
-        self.book(wallet, want, &plan).await
-    }
-
-    /// Books a fee of a plan that a purchase depends on: only where the balance covers it.
-    ///
-    /// # Errors
-    /// As [`Book::adjust`].
-    pub async fn covered_fee(
-        &self,
-        wallet: WalletId,
-        booking: &Booking,
-        amount: Money,
-    ) -> Result<Booked, BookError> {
-        let want = Want::amount(wallet, EntryKind::Fee, &booking.id, amount);
-        let plan = |read: &WalletRead, rates: &_| {
-            let (account, registers) = (&read.account, &read.registers);
-            booking::covered_fee(account, registers, rates, booking, amount).map(Some)
-        };
-        self.book(wallet, want, &plan).await
-    }
-
     /// Suspense of a wallet, decided or not.
     ///
     /// # Errors
@@ -343,7 +308,8 @@ impl Want {
     /// An entry of an amount alone.
     fn amount(wallet: WalletId, kind: EntryKind, id: &str, amount: Money) -> Want {
         let (id, reason_start) = (entry_id(kind, id), String::new());
-        Want { id, kind, wallet, amount, meter: None, units: Some(Units::ZERO), reason_start }
+        let (amount, units) = (Some(amount), Some(Units::ZERO));
+        Want { id, kind, wallet, amount, meter: None, units, reason_start }
     }
 }
 

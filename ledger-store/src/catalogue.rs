@@ -31,6 +31,7 @@ pub mod caller;
 pub mod claims;
 pub mod developers;
 pub mod error;
+pub mod fees;
 pub mod forget;
 pub mod keys;
 pub mod organizations;
@@ -45,6 +46,7 @@ pub mod retirements;
 pub mod secrets;
 mod store;
 pub mod subscriptions;
+pub mod switches;
 pub mod text;
 pub mod wallets;
 

@@ -5,7 +5,7 @@
 //! of the ledger are therefore written once, over the trait, and hold for every backend;
 //! `tests/it/conformance.rs` lists each property once and runs it against all of them.
 //! [`Book`] books entries under ids, folds, closes and raises horizons; [`verify`] audits and
-//! exports a ledger.
+//! exports a ledger. [`fees`] books what falls due by time.
 //! [`DocumentStore`] keeps the catalogue (organizations, developers, apps, keys, products, plans)
 //! as versioned documents with a log of changes.
 //!
@@ -20,6 +20,7 @@ pub mod clock;
 pub mod cql;
 pub mod documents;
 pub mod error;
+pub mod fees;
 pub mod ledger;
 pub mod metrics;
 pub mod rates;

@@ -70,6 +70,12 @@ pub(crate) enum ApiError {
          force=true to the query and let the wallet go below its floor"
     )]
     Reserved { balance: String, reserved: String, floor: String, currency: String },
+    /// What was left in the wallets at the last switch to postpaid is not moved yet.
+    #[error(
+        "what was left when the developer became POSTPAID is not moved yet: {reason}; ask again, or \
+         add force=true to the query and let the wallet go below its floor"
+    )]
+    SwitchOpen { reason: String },
     /// Gateways do not all go by the wallet's policy yet.
     #[error(
         "overspend policy of the wallet is changing and not every gateway has acknowledged it: \

@@ -70,6 +70,7 @@ impl ApiError {
             ApiError::Sealed => precondition("tollgate.wallet.sealed"),
             ApiError::AboveCap { .. } => precondition("tollgate.adjustment.above_last_credit"),
             ApiError::Reserved { .. } => precondition("tollgate.wallet.reserved"),
+            ApiError::SwitchOpen { .. } => precondition("tollgate.developer.switch_open"),
             ApiError::ModeChanging => {
                 retried(Http::CONFLICT, "ABORTED", Some("tollgate.wallet.policy_changing"))
             }

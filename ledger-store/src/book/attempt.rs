@@ -33,9 +33,11 @@ pub(super) struct Ask {
 /// The content of an entry, as far as it makes a repeated id a repetition.
 pub(super) struct Want {
     pub(super) id: String,
+    /// Ids name their kind; of fees, all kinds of them.
     pub(super) kind: EntryKind,
     pub(super) wallet: WalletId,
-    pub(super) amount: Money,
+    /// None: as much as there was.
+    pub(super) amount: Option<Money>,
     pub(super) meter: Option<Meter>,
     /// None: as many as there were.
     pub(super) units: Option<Units>,
@@ -64,9 +66,8 @@ impl Want {
     /// The answer to a repeated id.
     pub(super) fn repeated(&self, found: Entry) -> Result<Booked, BookError> {
         let is_same = self.id == found.id
-            && self.kind == found.kind
             && self.wallet == found.wallet
-            && self.amount == found.amount
+            && self.amount.is_none_or(|amount| amount == found.amount)
             && self.meter == found.meter
             && self.units.is_none_or(|units| units == found.units)
             && found.reason.starts_with(&self.reason_start);

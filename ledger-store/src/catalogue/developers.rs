@@ -10,8 +10,8 @@ use super::organizations::{NAME_CHARS_MAX, check_attributes};
 use super::overspend;
 use super::records::{AppPlace, Attribute, Developer};
 use super::store::{
-    APP_ID, DEVELOPER_EMAIL, Stored, developer_key, email_key, subscriptions_key, wallet_note_key,
-    wallet_policies_key,
+    APP_ID, DEVELOPER_EMAIL, Stored, billing_switch_key, developer_key, email_key, fees_booked_key,
+    subscriptions_key, wallet_note_key, wallet_policies_key,
 };
 use crate::documents::Put;
 
@@ -72,6 +72,9 @@ impl Catalogue {
             created_at: now,
             modified_at: now,
             is_deleted: false,
+            switches: 0,
+            switched_at: None,
+            is_switch_open: false,
         };
         let owner = owner(organization, id);
         let email = email_key(organization, &terms.email);
@@ -250,24 +253,6 @@ impl Catalogue {
         .await
     }
 
-    /// Sets who pays when; calls admitted before keep the billing type they were admitted with.
-    ///
-    /// # Errors
-    /// `Missing`, or the store's.
-    pub async fn set_billing(
-        &self,
-        organization: &str,
-        email_or_id: &str,
-        billing: BillingType,
-        now: UnixMillis,
-    ) -> Result<Developer, CatalogueError> {
-        let developer = self.developer(organization, email_or_id).await?;
-        self.edit_developer(organization, developer.id, now, |developer| {
-            developer.billing = billing;
-        })
-        .await
-    }
-
     /// Deletes a developer: marks it gone, so that its keys stop working at once; seals its
     /// wallets; removes apps, keys and subscriptions; frees the address. After a crash in between
     /// the developer is gone, and deleting again or creating one under the same address finishes
@@ -332,6 +317,8 @@ impl Catalogue {
         self.remove(&subscriptions_key(organization, developer.id), now).await?;
         self.remove(&wallet_note_key(organization, developer.id), now).await?;
         self.remove(&wallet_policies_key(organization, developer.id), now).await?;
+        self.remove(&fees_booked_key(organization, developer.id), now).await?;
+        self.remove(&billing_switch_key(developer.id), now).await?;
         self.remove(&developer_key(organization, developer.id), now).await?;
         let owner = owner(organization, developer.id);
         self.release(&email_key(organization, &developer.email), &owner, now).await
@@ -400,7 +387,7 @@ fn owner(organization: &str, developer: DeveloperId) -> Owner {
     Owner::Developer { organization: organization.to_owned(), developer }
 }
 
-fn missing(organization: &str, name: &str) -> CatalogueError {
+pub(super) fn missing(organization: &str, name: &str) -> CatalogueError {
     CatalogueError::missing(What::Developer, name, organization)
 }
 

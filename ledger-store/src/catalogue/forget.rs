@@ -3,8 +3,8 @@
 use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
-    APP, APP_ID, DEVELOPER, DEVELOPER_EMAIL, KEY, ORGANIZATION, PLAN_REVISION, PRODUCT,
-    PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, WALLET_NOTE, WALLET_POLICIES,
+    APP, APP_ID, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL, FEES_BOOKED, KEY, ORGANIZATION,
+    PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
 
@@ -40,7 +40,7 @@ impl Forget {
             // Names of records that have changes of their own, prices that never change, and what
             // gateways hear of by the account.
             APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | RETIREMENT
-            | WALLET_POLICIES => None,
+            | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -96,6 +96,8 @@ mod tests {
             (APP_ID, "acme", id, None),
             (WALLET_POLICIES, "acme", id, None),
             (RETIREMENT, "all", id, None),
+            (FEES_BOOKED, "acme", id, None),
+            (BILLING_SWITCH, "all", id, None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),
         ]);
     }

@@ -53,6 +53,7 @@ impl Catalogue {
                     return Err(CatalogueError::Precondition(what));
                 }
                 check_windows(product, plan.id, published.as_ref())?;
+                product.note_fee(plan.id, Some(terms), now)?;
                 product.plans.push(plan.clone());
                 Ok(())
             })
@@ -102,6 +103,7 @@ impl Catalogue {
                 }
                 let at = product.plans.iter().position(|plan| plan.id == id);
                 let at = at.ok_or(CatalogueError::Contended { what: "rate plan" })?;
+                product.note_fee(id, Some(terms), now)?;
                 let plan = &mut product.plans[at];
                 plan.terms = terms.clone();
                 plan.revision = revision;
@@ -127,6 +129,7 @@ impl Catalogue {
             .edit_product(organization, product, now, |product| {
                 let plan = product.plan(id)?.clone();
                 product.plans.retain(|other| other.id != plan.id);
+                product.note_fee(plan.id, None, now)?;
                 Ok(plan)
             })
             .await?;

@@ -32,9 +32,7 @@ impl PlanTerms {
             let reason = format!("at most {NAME_CHARS_MAX} characters");
             return Err(CatalogueError::invalid("displayName", reason));
         }
-        if self.setup_fee.is_some_and(Money::is_negative) {
-            return Err(CatalogueError::invalid("setupFee", "is negative"));
-        }
+        self.check_fees()?;
         let rates = self.rates()?;
         let window = self.window()?;
         if self.state == PlanState::Draft {

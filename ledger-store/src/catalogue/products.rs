@@ -37,6 +37,7 @@ impl Catalogue {
             name: name.to_owned(),
             terms: terms.clone(),
             plans: Vec::new(),
+            fee_log: Vec::new(),
             created_at: now,
             modified_at: now,
         };

@@ -3,6 +3,8 @@
 //! Field names are the storage format: renaming one is a migration. Every field that was added
 //! after the first release has a default.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tollgate_metering::account::Overspend;
 use tollgate_metering::{BillingType, Currency, DeveloperId, Money, PlanId, ProductId, UnixMillis};
@@ -83,6 +85,15 @@ pub struct Developer {
     pub modified_at: UnixMillis,
     /// Whether it is being deleted: to everybody but the deletion it is gone.
     pub is_deleted: bool,
+    /// How often the billing type changed from prepaid to postpaid: names what was moved then.
+    #[serde(default)]
+    pub switches: u32,
+    /// When it did so last.
+    #[serde(default, with = "text::millis_option")]
+    pub switched_at: Option<UnixMillis>,
+    /// Whether what was left in the wallets then may still wait to be moved.
+    #[serde(default)]
+    pub is_switch_open: bool,
 }
 
 /// Whether something may be used.
@@ -178,6 +189,9 @@ pub struct Product {
     pub terms: ProductTerms,
     /// Its rate plans, at most [`super::plans::PLANS_MAX`], oldest first.
     pub plans: Vec<Plan>,
+    /// What recurring fees its plans had since when, oldest first; see [`super::fees`].
+    #[serde(default)]
+    pub fee_log: Vec<FeeTerms>,
     /// When it was created.
     #[serde(with = "text::millis")]
     pub created_at: UnixMillis,
@@ -338,6 +352,12 @@ pub struct PlanTerms {
     /// Charged once at purchase.
     #[serde(with = "text::option")]
     pub setup_fee: Option<Money>,
+    /// Charged in advance for each interval.
+    #[serde(default, with = "text::option")]
+    pub recurring_fee: Option<Money>,
+    /// Months of such an interval; 0 stands for 1.
+    #[serde(default)]
+    pub fee_months: u32,
     /// How consumption is priced; absent: calls cost nothing.
     pub pricing: Option<PricingType>,
     /// Its bands.
@@ -379,10 +399,19 @@ pub struct Subscription {
     /// What was charged at purchase, and in which currency.
     #[serde(with = "text::option")]
     pub setup_fee: Option<Money>,
-    /// Currency of `setup_fee`.
+    /// Currency of its fees.
     #[serde(with = "text::option")]
     pub currency: Option<Currency>,
-    /// Whether the setup fee is not booked yet: to everybody but the purchase it is not there.
+    /// The share of the recurring fee that was charged at purchase.
+    #[serde(default, with = "text::option")]
+    pub first_fee: Option<Money>,
+    /// The period that it was charged for, or would have been; as stored.
+    #[serde(default)]
+    pub first_period: Option<u32>,
+    /// The period from whose start on recurring fees are due; as stored.
+    #[serde(default)]
+    pub next_period: Option<u32>,
+    /// Whether its fees are not booked yet: to everybody but the purchase it is not there.
     pub is_pending: bool,
     /// When it was created.
     #[serde(with = "text::millis")]
@@ -390,6 +419,55 @@ pub struct Subscription {
     /// When it was last changed.
     #[serde(with = "text::millis")]
     pub modified_at: UnixMillis,
+}
+
+/// What recurring fee a plan had from some time on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeTerms {
+    /// The plan.
+    #[serde(with = "text::plain")]
+    pub plan: PlanId,
+    /// From when on.
+    #[serde(with = "text::millis")]
+    pub since: UnixMillis,
+    /// The fee; `None` for none, or where the plan is a draft or deleted.
+    pub fee: Option<RecurringFee>,
+}
+
+/// A recurring fee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecurringFee {
+    /// When its plan is active.
+    pub window: Window,
+    /// Its currency.
+    #[serde(with = "text::plain")]
+    pub currency: Currency,
+    /// How much; positive.
+    #[serde(with = "text::plain")]
+    pub amount: Money,
+    /// Months of an interval; at least 1.
+    pub months: u32,
+}
+
+/// How far the recurring fees of a developer's subscriptions are booked: one document, apart from
+/// the subscriptions, so that gateways need not hear of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeesBooked {
+    /// By subscription the next period to look at, as stored.
+    pub next_periods: BTreeMap<Uuid, u32>,
+}
+
+/// A billing type that changed: says that balances may wait to be moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BillingSwitch {
+    /// The organization of the developer.
+    pub organization: String,
+    /// Whose billing type it is.
+    #[serde(with = "text::plain")]
+    pub developer: DeveloperId,
+    /// When somebody was about to change it.
+    #[serde(with = "text::millis")]
+    pub at: UnixMillis,
 }
 
 /// All subscriptions of a developer: one document, so that two purchases see each other.

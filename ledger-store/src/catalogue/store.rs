@@ -29,6 +29,8 @@ pub(super) const RETIREMENT: &str = "retirement";
 pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
 pub(super) const WALLET_POLICIES: &str = "wallet_policies";
 pub(super) const WALLET_NOTE: &str = "wallet_note";
+pub(super) const FEES_BOOKED: &str = "fees_booked";
+pub(super) const BILLING_SWITCH: &str = "billing_switch";
 
 /// The scope of all organizations.
 pub(super) const ALL: &str = "all";
@@ -95,6 +97,15 @@ pub(super) fn wallet_note_key(organization: &str, developer: DeveloperId) -> Doc
 
 pub(super) fn wallet_policies_key(organization: &str, developer: DeveloperId) -> DocumentKey {
     key(WALLET_POLICIES, organization, developer)
+}
+
+pub(super) fn fees_booked_key(organization: &str, developer: DeveloperId) -> DocumentKey {
+    key(FEES_BOOKED, organization, developer)
+}
+
+/// Developers have ids of their own everywhere, so that one listing finds all.
+pub(super) fn billing_switch_key(developer: DeveloperId) -> DocumentKey {
+    key(BILLING_SWITCH, ALL, developer)
 }
 
 fn key(kind: &'static str, scope: impl ToString, name: impl ToString) -> DocumentKey {

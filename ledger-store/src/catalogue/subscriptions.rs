@@ -1,18 +1,19 @@
 //! Purchases of API products. All of a developer's are one document, so that two at the same
 //! time see each other and a double click does not pay a setup fee twice.
 //!
-//! A purchase with a setup fee is written as pending, then the fee is booked under an id made of
-//! the subscription's, then the subscription is activated. After a crash or an unknown outcome in
+//! A purchase with fees is written as pending, then the fees are booked under ids made of the
+//! subscription's, then the subscription is activated. After a crash or an unknown outcome in
 //! between, the next purchase of the same product takes the pending one up again, with the same
-//! entry id: the fee is booked at most once, and money is never taken for nothing for good.
+//! entry ids: the fees are booked at most once. Housekeeping activates what is paid for, and takes
+//! back what is not an hour later: money is never taken for nothing for good.
 
-use tollgate_metering::{BillingType, Currency, DeveloperId, Money, UnixMillis};
+use tollgate_metering::{DeveloperId, UnixMillis};
 use uuid::Uuid;
 
 use super::Catalogue;
 use super::caller::Window;
 use super::error::{CatalogueError, What};
-use super::records::{Developer, PlanState, Product, Subscription, Subscriptions};
+use super::records::{Developer, Subscription, Subscriptions};
 use super::store::subscriptions_key;
 
 /// Most subscriptions of a developer, ended ones included.
@@ -21,8 +22,8 @@ pub const SUBSCRIPTIONS_MAX: usize = 2000;
 // === impl Catalogue ===
 
 impl Catalogue {
-    /// Begins a purchase: a subscription that is pending where a setup fee is to be booked first,
-    /// else in force. A pending one of the same product is taken up again.
+    /// Begins a purchase: a subscription that is pending where fees are to be booked first, else in
+    /// force. A pending one of the same product is taken up again.
     ///
     /// # Errors
     /// `Missing` (product), `Invalid`, `Precondition` (no plan to buy, too many), `Exists` (an
@@ -39,16 +40,18 @@ impl Catalogue {
             return Err(CatalogueError::invalid("endTime", "must lie after startTime"));
         }
         let product = self.product(organization, product).await?;
-        let (currency, setup_fee) = product.setup_fee_at(window.start.max(now))?;
-        let fee = setup_fee.filter(|fee| !fee.is_zero());
+        let offer = product.offer_at(window.start.max(now))?;
         let subscription = Subscription {
             id: Uuid::new_v4(),
             product: product.id,
             product_name: product.name.clone(),
             window,
-            setup_fee: fee,
-            currency: Some(currency),
-            is_pending: fee.is_some() && developer.billing == BillingType::Prepaid,
+            setup_fee: offer.setup_fee,
+            currency: Some(offer.currency),
+            first_fee: offer.first_fee,
+            first_period: Some(offer.first.number()),
+            next_period: Some(offer.next.number()),
+            is_pending: offer.setup_fee.is_some() || offer.first_fee.is_some(),
             created_at: now,
             modified_at: now,
         };
@@ -61,7 +64,7 @@ impl Catalogue {
         Ok(begun)
     }
 
-    /// Puts a subscription in force whose setup fee is booked, also where somebody else who was
+    /// Puts a subscription in force whose fees are booked, also where somebody else who was
     /// refused the fee took the pending one back in between.
     ///
     /// # Errors
@@ -87,7 +90,7 @@ impl Catalogue {
         Ok(paid)
     }
 
-    /// Takes a pending subscription back: its setup fee was certainly not booked.
+    /// Takes a pending subscription back: its fees were certainly not booked.
     ///
     /// # Errors
     /// The store's.
@@ -199,8 +202,9 @@ impl Subscriptions {
                 continue;
             }
             if other.is_pending {
-                // Its fee may be booked: it keeps id, amount and currency.
+                // Its fees may be booked: it keeps id, amounts, periods and currency.
                 other.window = new.window;
+                other.modified_at = new.modified_at;
                 return Ok(other.clone());
             }
             if other.window.overlaps(&new.window) {
@@ -217,27 +221,5 @@ impl Subscriptions {
         }
         self.subscriptions.push(new.clone());
         Ok(new.clone())
-    }
-}
-
-// === impl Product ===
-
-impl Product {
-    /// Currency and setup fee of the plan that is active at `time`, or of the next one.
-    fn setup_fee_at(&self, time: UnixMillis) -> Result<(Currency, Option<Money>), CatalogueError> {
-        let mut next: Option<(UnixMillis, Currency, Option<Money>)> = None;
-        for plan in self.plans.iter().filter(|plan| plan.terms.state == PlanState::Published) {
-            let Some(published) = plan.terms.check()? else { continue };
-            let (start, currency) = (published.window.start, published.currency);
-            let is_over = published.window.end.is_some_and(|end| end <= time);
-            if !is_over && next.is_none_or(|(earliest, ..)| start < earliest) {
-                next = Some((start, currency, plan.terms.setup_fee));
-            }
-        }
-        let found = next.map(|(_, currency, fee)| (currency, fee));
-        found.ok_or_else(|| {
-            let what = format!("API product {} has no published rate plan to buy", self.name);
-            CatalogueError::Precondition(what)
-        })
     }
 }

@@ -35,6 +35,7 @@ pub(crate) async fn get(
 ) -> Answer {
     query.only(&[])?;
     let owner = developer(&api, &organization, &name).await?;
+    booking::finish_switch(&api, &organization, &owner).await;
     Ok(ok(&balance(&api, &owner).await?))
 }
 
@@ -52,6 +53,7 @@ pub(crate) async fn credit(
     let id = input.transaction_id.filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| ApiError::invalid("transactionId", "is required"))?;
     let owner = developer(&api, &organization, &name).await?;
+    booking::finish_switch(&api, &organization, &owner).await;
     let asked = Asked {
         amount_field: "transactionAmount",
         id_field: "transactionId",
@@ -86,6 +88,7 @@ pub(crate) async fn adjust(
     let is_capped = api.catalogue.organization(&organization).await?.is_adjustment_capped;
     let cap = if is_capped { AdjustmentCap::LastCredit } else { AdjustmentCap::None };
     let owner = developer(&api, &organization, &name).await?;
+    booking::finish_switch(&api, &organization, &owner).await;
     let asked = Asked {
         amount_field: "adjustment",
         id_field: IDEMPOTENCY_KEY_NAME,

@@ -4,18 +4,23 @@
 //! under which id to ask again.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_ledger_store::book::{BookError, Booked};
 use tollgate_ledger_store::catalogue::records::{Developer, Subscription};
+use tollgate_ledger_store::fees::{Fees, FeesError};
 use tollgate_ledger_store::{CatalogueError, catalogue};
 use tollgate_metering::booking::{AdjustmentCap, Booking, BookingError};
 use tollgate_metering::rating::RatingError;
-use tollgate_metering::{Currency, Entry, Money, WalletId};
+use tollgate_metering::{BillingType, Currency, Entry, Money, WalletId};
 
 use crate::auth::Identity;
 use crate::error::ApiError;
 use crate::router::Api;
+
+/// Who moves balances where nobody asked for it.
+const BY: &str = "management";
 
 /// How long before the request's timeout a booking gives up waiting.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -65,9 +70,9 @@ pub(super) async fn adjust(
     asked.outcome(api, adjusted).await.map(drop)
 }
 
-/// Books the setup fee of a pending subscription, if the balance covers it; takes the
-/// subscription back where it certainly was not booked.
-pub(super) async fn setup_fee(
+/// Books the fees that a pending subscription depends on, prepaid ones if the balance covers them;
+/// takes the subscription back where they certainly were not booked.
+pub(super) async fn purchase_fees(
     api: &Api,
     organization: &str,
     owner: &Developer,
@@ -75,25 +80,30 @@ pub(super) async fn setup_fee(
     by: &Identity,
     is_forced: bool,
 ) -> Result<(), ApiError> {
-    let (Some(amount), Some(currency)) = (bought.setup_fee, bought.currency) else {
+    let fees = bought.purchase_fees();
+    let (Some(first), Some(currency)) = (fees.first(), bought.currency) else {
         return Ok(());
     };
+    if owner.billing == BillingType::Postpaid {
+        let now = api.clock.now();
+        api.catalogue.open_wallet(organization, owner.id, currency, now).await?;
+    }
     let asked = Asked {
         amount_field: "setupFee",
         id_field: "subscription",
         owner,
         currency,
-        amount,
+        amount: first.amount,
         booking: Booking {
-            id: bought.id.to_string(),
+            id: first.id.clone(),
             at: api.clock.now(),
             by: by.name.clone(),
-            reason: format!("setup fee of {}", bought.product_name),
+            reason: first.reason.clone(),
             is_forced,
         },
     };
-    let fee = api.book.covered_fee(asked.wallet(), &asked.booking, amount);
-    let outcome = asked.outcome(api, fee).await;
+    let booked = api.book.purchase(asked.wallet(), &asked.booking, &fees, owner.billing);
+    let outcome = asked.outcome(api, booked).await;
     if let Err(
         ApiError::BalanceTooSmall { .. }
         | ApiError::NoWallet { .. }
@@ -105,6 +115,64 @@ pub(super) async fn setup_fee(
         api.catalogue.abandon_subscription(organization, owner.id, bought.id, now).await?;
     }
     outcome.map(drop)
+}
+
+/// Moves what is still to be moved since a developer's billing type became postpaid. Where that
+/// fails, housekeeping does it: nothing that is asked for now depends on it.
+pub(super) async fn finish_switch(api: &Api, organization: &str, owner: &Developer) {
+    let fees = fees(api);
+    let now = api.clock.now();
+    if let Err(error) = fees.finish_switch(organization, owner, BY, false, now).await {
+        tracing::warn!(developer = %owner.id, %error, "balances are moved later");
+    }
+}
+
+/// Sets who pays when. From prepaid to postpaid what is left in the wallets is moved out of them;
+/// what gateways may spend of a strict wallet later, unless it is forced, and so long the billing
+/// type cannot change back.
+pub(super) async fn set_billing(
+    api: &Api,
+    organization: &str,
+    owner: &Developer,
+    billing: BillingType,
+    by: &Identity,
+    is_forced: bool,
+) -> Result<Developer, ApiError> {
+    let fees = fees(api);
+    let now = api.clock.now();
+    let error = |error| match error {
+        FeesError::Book(BookError::Refused(refused)) => {
+            // Named without a currency: the first wallet that waits stands for all.
+            ApiError::SwitchOpen { reason: refused.to_string() }
+        }
+        FeesError::Book(BookError::Unknown { source, .. }) => {
+            ApiError::Unknown { ask_again: "the same request".to_owned(), source: Some(source) }
+        }
+        FeesError::Book(BookError::Ledger(error)) | FeesError::Ledger(error) => error.into(),
+        FeesError::Book(other) => ApiError::Standing(other),
+        FeesError::Catalogue(error) => error.into(),
+    };
+    // What an earlier switch has left comes first: its balance must not be spent again.
+    if owner.is_switch_open {
+        let moved = fees.finish_switch(organization, owner, &by.name, is_forced, now).await;
+        if billing == BillingType::Prepaid || is_forced {
+            moved.map_err(error)?;
+        }
+    }
+    let id = owner.id.to_string();
+    let changed = api.catalogue.set_billing(organization, &id, billing, now).await?;
+    if changed.is_switch_open {
+        let moved = fees.finish_switch(organization, &changed, &by.name, is_forced, now).await;
+        if let Err(error) = moved {
+            tracing::warn!(developer = %changed.id, %error, "balances are moved later");
+        }
+    }
+    Ok(changed)
+}
+
+fn fees(api: &Api) -> Fees {
+    let (catalogue, book) = (Arc::clone(&api.catalogue), Arc::clone(&api.book));
+    Fees::new(catalogue, Arc::clone(&api.ledger), book)
 }
 
 // === impl Asked ===

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 
-use super::{Answer, developer, wallets};
+use super::{Answer, booking, developer, wallets};
 use crate::error::ApiError;
 use crate::extract::{self, At, Json, Parameters};
 use crate::permission::may;
@@ -129,14 +129,16 @@ pub(crate) async fn monetization_config(
 
 pub(crate) async fn set_monetization_config(
     State(api): State<Api>,
-    _: may::DevelopersWrite,
+    may::DevelopersWrite(by): may::DevelopersWrite,
     At((organization, name)): At<(String, String)>,
     query: Parameters,
     Json(input): Json<MonetizationConfig>,
 ) -> Answer {
-    query.only(&[])?;
-    let (name, now) = (extract::developer(&name), api.clock.now());
-    let changed = api.catalogue.set_billing(&organization, &name, input.billing()?, now).await?;
+    query.only(&["force"])?;
+    let is_forced = query.flag("force")?;
+    let (owner, billing) = (developer(&api, &organization, &name).await?, input.billing()?);
+    let changed =
+        booking::set_billing(&api, &organization, &owner, billing, &by, is_forced).await?;
     Ok(ok(&MonetizationConfig::of(changed.billing)))
 }
 

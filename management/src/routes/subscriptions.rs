@@ -28,9 +28,9 @@ pub(crate) async fn list(
     Ok(ok(&SubscriptionList { developer_subscriptions, next_start_key }))
 }
 
-/// Buys a product: a setup fee is booked between beginning and activating the subscription,
-/// under an id made of the subscription's, so that repeating the request after any failure books
-/// it once.
+/// Buys a product: its fees are booked between beginning and activating the subscription, under
+/// ids made of the subscription's, so that repeating the request after any failure books them
+/// once.
 pub(crate) async fn buy(
     State(api): State<Api>,
     may::SubscriptionsWrite(by): may::SubscriptionsWrite,
@@ -41,12 +41,13 @@ pub(crate) async fn buy(
     query.only(&["force"])?;
     let is_forced = query.flag("force")?;
     let owner = developer(&api, &organization, &name).await?;
+    booking::finish_switch(&api, &organization, &owner).await;
     let now = api.clock.now();
     let (product, window) = input.terms(now)?;
     let mut bought =
         api.catalogue.begin_subscription(&organization, &owner, &product, window, now).await?;
     if bought.is_pending {
-        booking::setup_fee(&api, &organization, &owner, &bought, &by, is_forced).await?;
+        booking::purchase_fees(&api, &organization, &owner, &bought, &by, is_forced).await?;
         bought = api.catalogue.activate_subscription(&organization, &owner, &bought, now).await?;
     }
     Ok(created(&SubscriptionShape::of(&bought)))

@@ -28,9 +28,9 @@ pub(crate) struct PlanInput {
     setup_fee: Option<MoneyInput>,
     #[serde(deserialize_with = "json::object")]
     fixed_recurring_fee: Option<MoneyInput>,
-    #[serde(rename = "fixedFeeFrequency", deserialize_with = "number::int32")]
+    #[serde(deserialize_with = "number::int32")]
     #[schemars(with = "crate::openapi::Int32Input")]
-    _fixed_fee_frequency: Option<i32>,
+    fixed_fee_frequency: Option<i32>,
     #[schemars(extend("enum" = ["CONSUMPTION_PRICING_TYPE_UNSPECIFIED", "FIXED_PER_UNIT", "BANDED", "TIERED", "STAIRSTEP", null]))]
     consumption_pricing_type: Option<String>,
     #[serde(deserialize_with = "json::objects")]
@@ -83,6 +83,10 @@ pub(crate) struct PlanShape {
     currency_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     setup_fee: Option<MoneyShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed_recurring_fee: Option<MoneyShape>,
+    #[serde(skip_serializing_if = "is_zero")]
+    fixed_fee_frequency: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumption_pricing_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -146,6 +150,7 @@ impl PlanInput {
         self.check_unsupported()?;
         let currency = self.currency_code.as_deref().map(|code| currency("", code)).transpose()?;
         let setup_fee = self.setup_fee.as_ref();
+        let recurring_fee = self.fixed_recurring_fee.as_ref();
         let mut bands = Vec::new();
         for (index, rate) in self.consumption_pricing_rates.iter().flatten().enumerate() {
             let field = format!("consumptionPricingRates[{index}].fee");
@@ -160,6 +165,11 @@ impl PlanInput {
         Ok(PlanTerms {
             is_monthly: billing_period(self.billing_period.as_deref())?,
             setup_fee: setup_fee.map(|given| fee("setupFee", given, currency)).transpose()?,
+            recurring_fee: recurring_fee
+                .map(|given| fee("fixedRecurringFee", given, currency))
+                .transpose()?
+                .filter(|fee| !fee.is_zero()),
+            fee_months: fee_months(self.fixed_fee_frequency)?,
             pricing: pricing_type(self.consumption_pricing_type.as_deref())?,
             state: state(self.state.as_deref())?,
             display_name: self.display_name.unwrap_or_default(),
@@ -174,12 +184,6 @@ impl PlanInput {
 
     /// Refuses what would otherwise be free without anybody noticing.
     fn check_unsupported(&self) -> Result<(), ApiError> {
-        let field = "fixedRecurringFee";
-        if let Some(recurring) = &self.fixed_recurring_fee
-            && !recurring.amount(field)?.is_zero()
-        {
-            return Err(ApiError::invalid(field, "recurring fees are not supported here"));
-        }
         let share = self.revenue_share_type.as_deref();
         if share.is_some_and(|kind| kind != "REVENUE_SHARE_TYPE_UNSPECIFIED") {
             let reason = "revenue share is not supported here";
@@ -203,6 +207,17 @@ fn fee(field: &str, given: &MoneyInput, plan: Option<Currency>) -> Result<Money,
         return Err(ApiError::invalid(format!("{field}.currencyCode"), reason));
     }
     given.amount(field)
+}
+
+/// Months between recurring fees: Apigee does not say what its frequency counts.
+fn fee_months(frequency: Option<i32>) -> Result<u32, ApiError> {
+    u32::try_from(frequency.unwrap_or_default())
+        .map_err(|_| ApiError::invalid("fixedFeeFrequency", "is negative"))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(months: &u32) -> bool {
+    *months == 0
 }
 
 fn billing_period(word: Option<&str>) -> Result<bool, ApiError> {
@@ -278,6 +293,8 @@ impl PlanShape {
             payment_funding_model: terms.payment_funding_model.clone(),
             currency_code: terms.currency.map(|code| code.to_string()),
             setup_fee: terms.setup_fee.and_then(money),
+            fixed_recurring_fee: terms.recurring_fee.and_then(money),
+            fixed_fee_frequency: terms.fee_months,
             consumption_pricing_type: terms.pricing.map(|pricing| match pricing {
                 PricingType::FixedPerUnit => "FIXED_PER_UNIT",
                 PricingType::Banded => "BANDED",

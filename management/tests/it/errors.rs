@@ -151,7 +151,12 @@ async fn rate_plans_that_are_wrong_are_refused() {
         (with(rates, r#"[{"fee":{"units":"-1"}}]"#), "negative"),
         (with(rates, r#"[{"fee":{"currencyCode":"USD","units":"1"}}]"#), "USD is not the currency"),
         (with(rates, r#"[{"end":"9","fee":{}},{"start":"10","fee":{}}]"#), "exactly one rate"),
-        (plan_body("weather", r#","fixedRecurringFee":{"units":"1"}"#), "recurring fees are not"),
+        (
+            plan_body("weather", r#","fixedRecurringFee":{"units":"-1"}"#),
+            "fixedRecurringFee: is neg",
+        ),
+        (plan_body("weather", r#","fixedFeeFrequency":-1"#), "fixedFeeFrequency: is negative"),
+        (plan_body("weather", r#","fixedFeeFrequency":121"#), "at most 120 months"),
         (plan_body("weather", r#","revenueShareType":"FIXED""#), "revenue share is not"),
         (plan_body("weather", r#","revenueShareRates":[{"sharePercentage":"6.5"}]"#), "revenue"),
         (plan_body("weather", r#","setupFee":{"units":"-1"}"#), "setupFee: is negative"),

@@ -13,8 +13,8 @@ async fn a_banded_plan_has_the_documented_shape() {
     let body = json!({
         "apiproduct": "weather", "displayName": "Banded", "billingPeriod": "MONTHLY",
         "paymentFundingModel": "PREPAID", "currencyCode": "USD", "state": "PUBLISHED",
-        "setupFee": {"units": "3", "nanos": 500_000_000}, "fixedRecurringFee": {},
-        "fixedFeeFrequency": 1, "revenueShareRates": [],
+        "setupFee": {"units": "3", "nanos": 500_000_000},
+        "fixedRecurringFee": {"units": 20}, "fixedFeeFrequency": 1, "revenueShareRates": [],
         "consumptionPricingType": "BANDED",
         "consumptionPricingRates": [
             {"start": 1, "end": "100", "fee": {"units": 2}},
@@ -33,6 +33,7 @@ async fn a_banded_plan_has_the_documented_shape() {
         "name": made.json["name"], "apiproduct": "weather", "displayName": "Banded",
         "billingPeriod": "MONTHLY", "paymentFundingModel": "PREPAID", "currencyCode": "USD",
         "setupFee": usd(json!({"units": "3", "nanos": 500_000_000})),
+        "fixedRecurringFee": usd(json!({"units": "20"})), "fixedFeeFrequency": 1,
         "consumptionPricingType": "BANDED",
         "consumptionPricingRates": [
             {"start": "1", "end": "100", "fee": usd(json!({"units": "2"}))},
