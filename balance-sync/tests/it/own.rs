@@ -70,7 +70,7 @@ async fn another_key_sees_its_own_wallets_and_nothing_else() {
         first_name: "Bob".to_owned(),
         last_name: "B".to_owned(),
         user_name: "bob".to_owned(),
-        attributes: Vec::new(),
+        ..DeveloperTerms::default()
     };
     let bob = ground.catalogue.create_developer(ACME, &terms, now).await.unwrap();
     let terms = AppTerms { products: vec!["weather".to_owned()], ..AppTerms::default() };
