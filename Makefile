@@ -32,6 +32,12 @@ h2spec: ## run the HTTP/2 conformance suite against the gateway (installs Go if 
 	@deploy/h2spec/run.sh fetch
 	@exec cargo test --package tollgate-gateway --test it h2spec -- --nocapture
 
+.PHONY: schemathesis
+schemathesis: ## check the management API against its own description (installs schemathesis; MAX_EXAMPLES=40 SEED=1)
+	@deploy/schemathesis/run.sh fetch
+	@cargo build --package tollgate
+	@exec deploy/schemathesis/run.sh target/debug/tollgate
+
 .PHONY: turmoil
 turmoil: ## run the real code over a simulated network, one process a seed (SEEDS=16 FIRST_SEED=1)
 	@SEEDS=$(or $(SEEDS),16) FIRST_SEED=$(or $(FIRST_SEED),1) cargo test --package tollgate --test turmoil the_money -- --nocapture

@@ -173,7 +173,7 @@ impl Describing<'_> {
         let answers = &mut self.operation().answers;
         let before = answers.iter_mut().find(|(known, _)| *known == status);
         match before.and_then(|(_, known)| known.as_mut()) {
-            Some(known) => match known["anyOf"].as_array_mut() {
+            Some(known) => match known.get_mut("anyOf").and_then(Value::as_array_mut) {
                 Some(any) => any.push(schema),
                 None => *known = json!({ "anyOf": [known.take(), schema] }),
             },

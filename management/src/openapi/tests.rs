@@ -80,6 +80,16 @@ fn operations_have_ids_of_their_own_and_say_how_they_end() {
 }
 
 #[test]
+fn what_is_answered_in_two_shapes_is_either() {
+    let document = describe();
+    let all = "/v1/organizations/{organization}/developers";
+    let schema = &document["paths"][all]["get"]["responses"]["200"]["content"]["application/json"];
+    let either = schema["schema"]["anyOf"].as_array().unwrap();
+    assert_eq!(either.len(), 2, "{either:?}");
+    assert!(either.iter().all(|one| one["$ref"].is_string()), "{either:?}");
+}
+
+#[test]
 fn numbers_of_64_bits_are_strings_in_answers_and_either_in_requests() {
     let document = describe();
     let schema =
