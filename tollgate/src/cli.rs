@@ -33,6 +33,43 @@ pub(crate) enum Command {
     /// Look into a ledger and repair it, without a node
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Check what a configuration needs to work, and say how to mend what is wrong
+    Doctor(DoctorArgs),
+}
+
+/// `tollgate doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Configuration file of `tollgate standalone`, `gateway` or `balance-sync`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Data directory of `tollgate standalone`, where its command line names another than the file
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Do not try a paid call
+    #[arg(long)]
+    pub(crate) no_call: bool,
+    /// The management API for the paid call [default: what the file says]
+    #[arg(long, value_name = "URL")]
+    pub(crate) management: Option<String>,
+    /// File with an admin's token for it [default: what the file says]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The gateway that is called [default: what the file says]
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<String>,
+    /// The proxy that is called [default: the first that is metered]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) proxy: Option<String>,
+    /// The path below the proxy that is called
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) path: String,
+    /// The organization of the developer that calls, made where it is not there; nothing else in it is touched
+    #[arg(long, value_name = "NAME", default_value = "tollgate-doctor")]
+    pub(crate) organization: String,
 }
 
 /// `tollgate standalone`. What is given here wins over the file.

@@ -1,14 +1,16 @@
 //! Tollgate, the one binary: reads arguments and configuration, wires the parts, and says how it ended.
 //!
-//! Each way to run is one module: `standalone`, `gateway`, `node` (balance-sync with management), `balance` and `ledger`.
+//! Each way to run is one module: `standalone`, `gateway`, `node` (balance-sync with management), `balance`, `ledger` and
+//! `doctor`.
 //! What they share stands beside them: configuration, data directory, listening, telemetry, the end by signal.
-//! Exit codes: 0 done, 1 failed or a ledger found wrong, 2 wrong arguments, 130 ended at once by a second signal.
+//! Exit codes: 0 done, 1 failed, or a ledger or a configuration found wrong, 2 wrong arguments, 130 ended at once by a second signal.
 
 mod balance;
 mod cli;
 mod config;
 mod data_dir;
 mod demo;
+mod doctor;
 mod gateway;
 mod ledger;
 mod listen;
@@ -71,6 +73,12 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Ledger(command) => {
             telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;
             if !runtime()?.block_on(ledger::run(command))? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Doctor(args) => {
+            telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;
+            if !runtime()?.block_on(doctor::run(args))? {
                 return Ok(ExitCode::FAILURE);
             }
         }

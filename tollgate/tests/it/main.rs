@@ -9,6 +9,7 @@ mod bad_input;
 mod cluster;
 mod costs;
 mod deploy;
+mod doctor;
 mod kill;
 mod ledger_commands;
 mod loadtest;
