@@ -54,6 +54,10 @@ bench: ## measure against nginx and nginx + Lua + Redis (installs them from Debi
 bench-sync: ## count ledger rows, messages and overspend, fixed intervals against adaptive (WALLETS=10000 GATEWAYS=16 ROUNDS=3 SPAN_S=8 HOT=100)
 	@exec cargo bench --profile local --package tollgate --bench sync
 
+.PHONY: bench-catalogue
+bench-catalogue: ## load 100,000 developers over the API, list them, restart, call with cold keys (DEVELOPERS=100000 WORKERS=32 COLD=500)
+	@exec cargo bench --profile local --package tollgate --bench catalogue
+
 .PHONY: simulate
 simulate: ## drive the metering protocol under seeded faults (SEEDS=1000 FIRST_SEED=1, ARGS='--list')
 	@cargo build --quiet --package tollgate-simulation

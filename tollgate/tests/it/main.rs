@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod catalogue;
 mod cluster;
 mod costs;
 mod deploy;
