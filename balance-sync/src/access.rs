@@ -101,18 +101,13 @@ impl Access {
 
     /// Lets the request through, or says why not.
     pub(crate) fn check<T>(&self, request: &Request<T>, needed: Needed<'_>) -> Result<(), Refusal> {
-        let Some(value) = request.metadata().get("authorization") else {
+        if request.metadata().get("authorization").is_none() {
             let has_certificate = request.peer_certs().is_some_and(|certs| !certs.is_empty());
             let certified = self.certificate_role.filter(|_| has_certificate);
             let role = if self.is_open { Some(Role::Admin) } else { certified };
             return decide(needed, role.ok_or(Refusal::Unauthenticated)?, None, "certificate");
-        };
-        let value = value.to_str().map_err(|_| Refusal::Unauthenticated)?;
-        let (scheme, token) = value.split_once(' ').ok_or(Refusal::Unauthenticated)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refusal::Unauthenticated);
         }
-        let token = self.find(token.trim()).ok_or(Refusal::Unauthenticated)?;
+        let token = self.find(bearer(request)?).ok_or(Refusal::Unauthenticated)?;
         decide(needed, token.role, token.organization.as_deref(), &token.name)
     }
 
@@ -129,7 +124,18 @@ impl Access {
     }
 }
 
-fn decide(
+/// The bearer token of a request.
+pub(crate) fn bearer<T>(request: &Request<T>) -> Result<&str, Refusal> {
+    let value = request.metadata().get("authorization").ok_or(Refusal::Unauthenticated)?;
+    let value = value.to_str().map_err(|_| Refusal::Unauthenticated)?;
+    let (scheme, token) = value.split_once(' ').ok_or(Refusal::Unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::Unauthenticated);
+    }
+    Ok(token.trim())
+}
+
+pub(crate) fn decide(
     needed: Needed<'_>,
     role: Role,
     organization: Option<&str>,

@@ -36,6 +36,7 @@ use tollgate_ledger_store::clock::Clock;
 use tonic::transport::server::{Connected, TcpIncoming};
 
 mod access;
+mod admission;
 mod catalogue_log;
 mod changes;
 mod exposures;

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tollgate_ledger_store::catalogue::{Catalogue, Forget};
 use tollgate_ledger_store::clock::Clock;
-use tollgate_ledger_store::{Ledger, LedgerError};
+use tollgate_ledger_store::{Ledger, LedgerError, TokenCache};
 use tollgate_metering::node::{Read, ReadHold, StreamId};
 use tollgate_metering::{UnixMillis, WalletId};
 use tollgate_proto::v1;
@@ -42,6 +42,8 @@ pub(crate) struct Node {
     /// The same clock, for who confirms it.
     pub(crate) service_clock: Arc<ServiceClock>,
     pub(crate) metrics: Metrics,
+    /// Tokens of the catalogue.
+    pub(crate) tokens: TokenCache,
     pub(crate) prices: Prices,
     pub(crate) incarnations: Incarnations,
     pub(crate) standing: StandingWatch,
@@ -94,6 +96,10 @@ impl Node {
         let service_clock = Arc::new(ServiceClock::new(clock));
         Node {
             id: Uuid::new_v4(),
+            tokens: TokenCache::new(
+                Arc::clone(&catalogue),
+                Arc::clone(&service_clock) as Arc<_>,
+            ),
             prices: Prices::new(Arc::clone(&catalogue) as Arc<_>),
             settings,
             ledger,

@@ -149,6 +149,7 @@ fn name_of(what: tollgate_ledger_store::catalogue::error::What) -> &'static str 
         What::RatePlan => "rate plan",
         What::Subscription => "subscription",
         What::Attribute => "attribute",
+        What::Token => "token",
     }
 }
 

@@ -20,6 +20,7 @@ use tollgate_proto::v1::node_message::Message as Outbound;
 use tollgate_proto::{PlanPrices, Problem, WireError, snapshot_to_wire, v1, wallets};
 use tonic::{Status, Streaming};
 
+use crate::admission::Admission;
 use crate::node::{Node, OpenStream, QUESTIONS_MAX, Question};
 use crate::refusal::{Refusal, chain};
 use crate::settings::{MESSAGES_MAX, SEND_TIMEOUT, SUBSCRIPTIONS_MAX};
@@ -100,8 +101,12 @@ impl Session {
     }
 
     /// Runs the stream until either side ends it.
-    pub(crate) async fn run(mut self, mut incoming: Streaming<v1::GatewayMessage>) {
-        let ended = self.exchange(&mut incoming).await;
+    pub(crate) async fn run(
+        mut self,
+        mut incoming: Streaming<v1::GatewayMessage>,
+        admission: &Admission,
+    ) {
+        let ended = self.exchange(&mut incoming, admission).await;
         // Shards close the stream whatever it ended of; one that is gone has nothing to close.
         for shard in 0..self.node.shards.len() {
             let close = Command::Close { stream: self.stream.id };
@@ -119,8 +124,11 @@ impl Session {
     async fn exchange(
         &mut self,
         incoming: &mut Streaming<v1::GatewayMessage>,
+        admission: &Admission,
     ) -> Result<(), Refusal> {
         let drained = self.node.drained.clone();
+        let node = Arc::clone(&self.node);
+        let mut revoked = std::pin::pin!(admission.ended(&node));
         loop {
             tokio::select! {
                 message = incoming.message() => match message {
@@ -136,6 +144,7 @@ impl Session {
                 forget = self.forgets.recv() => self.forget(forget).await?,
                 Some(question) = self.stream.questions.recv() => self.ask(question).await?,
                 () = self.stream.end.cancelled() => return Err(Refusal::Draining),
+                () = &mut revoked => return Err(Refusal::Unauthenticated),
                 () = drained.cancelled() => {
                     self.settle().await?;
                     return Err(Refusal::Draining);

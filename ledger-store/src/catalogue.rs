@@ -48,6 +48,7 @@ mod store;
 pub mod subscriptions;
 pub mod switches;
 pub mod text;
+pub mod tokens;
 pub mod wallets;
 
 pub use caller::{Caller, CallerPlan, CallerProduct, Operation, Window};

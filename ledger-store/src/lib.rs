@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod rates;
 pub mod sqlite;
+pub mod token_cache;
 pub mod verify;
 
 pub use access::Role;
@@ -38,3 +39,4 @@ pub use ledger::{Commit, Ledger, RegisterCell, RegisterWrite, WalletRead};
 pub use metrics::LedgerMetrics;
 pub use rates::RateSource;
 pub use sqlite::SqliteLedger;
+pub use token_cache::TokenCache;

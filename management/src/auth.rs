@@ -3,6 +3,7 @@
 //!
 //! Who asks is found out before a route is known to need anything; whether he may is decided by
 //! `permission`, so that a refusal can name what was needed.
+//! Tokens come from several places, asked in turn: the configuration, the catalogue (`stored`).
 //! Not here: what a role may do (`permission`).
 
 use std::fmt;
@@ -22,6 +23,8 @@ use tollgate_ledger_store::{CatalogueError, Role};
 use crate::error::ApiError;
 use crate::permission::Permission;
 use crate::router::Api;
+
+pub(crate) mod stored;
 
 /// Somebody with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +78,9 @@ pub trait Authorizer: Send + Sync + 'static {
 pub struct Tokens {
     tokens: Vec<([u8; 32], Identity)>,
 }
+
+/// Several places that tokens come from: the first that knows one decides.
+pub struct Chain(pub Vec<Arc<dyn Authorizer>>);
 
 /// Who asks, as far as it is known.
 #[derive(Clone)]
@@ -131,6 +137,21 @@ impl Authorizer for Tokens {
             (true, Some((_, identity))) => Ok(identity.clone()),
             (true, None) | (false, _) => Err(Unidentified::Unknown),
         }
+    }
+}
+
+// === impl Chain ===
+
+#[async_trait]
+impl Authorizer for Chain {
+    async fn identify(&self, token: &str) -> Result<Identity, Unidentified> {
+        for place in &self.0 {
+            match place.identify(token).await {
+                Err(Unidentified::Unknown) => {}
+                decided => return decided,
+            }
+        }
+        Err(Unidentified::Unknown)
     }
 }
 

@@ -29,11 +29,11 @@ pub(crate) use paths::Paths;
 
 use crate::routes::{
     apps, attributes, balances, developers, health, keys, org_apps, organizations, plans, products,
-    subscriptions, wallets,
+    subscriptions, tokens, wallets,
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 12] = [
+const MODULES: [fn(&mut Paths); 13] = [
     organizations::describe,
     developers::describe,
     balances::describe,
@@ -45,6 +45,7 @@ const MODULES: [fn(&mut Paths); 12] = [
     keys::describe,
     products::describe,
     plans::describe,
+    tokens::describe,
     health::describe,
 ];
 

@@ -191,6 +191,7 @@ const fn missing_reason(what: What) -> &'static str {
         What::RatePlan => "mint.service.rateplan_does_not_exist",
         What::Subscription => "mint.service.subscription_does_not_exist",
         What::Attribute => "organizations.keymanagement.AttributeDoesNotExist",
+        What::Token => "tollgate.token.does_not_exist",
     }
 }
 
@@ -204,6 +205,7 @@ const fn exists_reason(what: What) -> &'static str {
         What::RatePlan => "mint.service.rateplan_already_exists",
         What::Subscription => "mint.service.subscription_already_exists",
         What::Attribute => "organizations.keymanagement.AttributeAlreadyExists",
+        What::Token => "tollgate.token.already_exists",
     }
 }
 

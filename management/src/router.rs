@@ -16,7 +16,7 @@ use crate::permission::may;
 use crate::routes::attributes::Permitted;
 use crate::routes::{
     apps, attributes, balances, developers, health, keys, org_apps, organizations, plans, products,
-    subscriptions, wallets,
+    subscriptions, tokens, wallets,
 };
 use crate::{Parts, openapi, respond};
 
@@ -40,6 +40,7 @@ pub(crate) fn router(parts: Parts) -> Router {
         .merge(developer_paths())
         .merge(access_paths(&api))
         .merge(product_paths())
+        .merge(token_paths())
         .layer(middleware::from_fn_with_state(api.clone(), authenticate));
     Router::new()
         .without_v07_checks()
@@ -165,6 +166,12 @@ fn product_paths() -> Router<Api> {
             &at("/{product}/rateplans/{plan}"),
             get(plans::get).put(plans::update).delete(plans::delete),
         )
+}
+
+fn token_paths() -> Router<Api> {
+    Router::new()
+        .route("/tokens", get(tokens::list).post(tokens::create))
+        .route("/tokens/{token}", get(tokens::get).delete(tokens::revoke))
 }
 
 /// Attributes, for who may read (`R`) and write (`W`) what they belong to.

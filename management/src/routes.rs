@@ -13,6 +13,7 @@ pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod products;
 pub(crate) mod subscriptions;
+pub(crate) mod tokens;
 pub(crate) mod wallets;
 
 use axum::response::Response;

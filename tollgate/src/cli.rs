@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Ask a running balance-sync node for balances
     #[command(subcommand)]
     Balance(BalanceCommand),
+    /// Make, list and revoke bearer tokens; every node that runs on the ledger knows within a second
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look into a ledger and repair it, without a node
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -174,6 +177,46 @@ pub(crate) struct BalanceArgs {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+}
+
+/// `tollgate token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and show it: once, it is stored as a hash
+    Create(TokenCreateArgs),
+    /// Show every token, never its secret
+    List(LedgerArgs),
+    /// Revoke a token for good
+    Revoke(TokenRevokeArgs),
+}
+
+/// `tollgate token create`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreateArgs {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+    /// Its name, which the journal and the audit log show
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// admin, provider, viewer, portal, gateway or balances-read
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: tollgate_ledger_store::Role,
+    /// The organization that it is bound to; a provider needs one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: Option<String>,
+    /// Refuse it after so many days [default: never]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) days: Option<u16>,
+}
+
+/// `tollgate token revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenRevokeArgs {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 /// `tollgate ledger`.

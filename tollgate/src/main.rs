@@ -1,7 +1,7 @@
 //! Tollgate, the one binary: reads arguments and configuration, wires the parts, and says how it ended.
 //!
-//! Each way to run is one module: `standalone`, `gateway`, `node` (balance-sync with management), `balance`, `ledger` and
-//! `doctor`.
+//! Each way to run is one module: `standalone`, `gateway`, `node` (balance-sync with management), `balance`, `token`,
+//! `ledger` and `doctor`.
 //! What they share stands beside them: configuration, data directory, listening, telemetry, the end by signal.
 //! Exit codes: 0 done, 1 failed, or a ledger or a configuration found wrong, 2 wrong arguments, 130 ended at once by a second signal.
 
@@ -20,6 +20,7 @@ mod ready;
 mod shutdown;
 mod standalone;
 mod telemetry;
+mod token;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -69,6 +70,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Balance(command) => {
             telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;
             runtime()?.block_on(balance::run(command))?;
+        }
+        Command::Token(command) => {
+            telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;
+            runtime()?.block_on(token::run(command))?;
         }
         Command::Ledger(command) => {
             telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;

@@ -186,13 +186,14 @@ pub(crate) fn start(
             Arc::new(Noticed::new(Arc::clone(&store.ledger), changes.clone()));
         let documents = Noticed::new(Arc::clone(&store.documents), changes.clone());
         let catalogue = Arc::new(Catalogue::new(Arc::new(documents), Arc::clone(&ledger)));
+        let stored = management::StoredTokens::new(Arc::clone(&catalogue), Arc::clone(&clock));
         let rates = Arc::clone(&catalogue) as Arc<dyn RateSource>;
         let parts = management::Parts {
             book: Arc::new(Book::new(Arc::clone(&ledger), rates, Arc::clone(&clock))),
             catalogue,
             ledger,
             clock: Arc::clone(&clock),
-            authorizer: Arc::new(authorizer),
+            authorizer: Arc::new(management::Chain(vec![Arc::new(authorizer), Arc::new(stored)])),
             metrics: management::Metrics::register(&registry)?,
             exposures: Arc::new(Measured(exposures.clone())),
             limits: management::Limits::default(),

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::Services;
 use crate::access::Needed;
+use crate::admission::admit;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::settings::VIEW_TIMEOUT;
@@ -63,7 +64,7 @@ impl Services {
     ) -> Result<v1::GetBalanceResponse, Refusal> {
         let node = &self.0;
         let needed = Needed::Balances { organization: &request.get_ref().organization };
-        node.settings.access.check(&request, needed)?;
+        admit(node, &request, needed).await?;
         let request = request.into_inner();
         let developer = developer(node, &request.organization, &request.developer).await?;
         let wanted = currency(&request.currency)?;
@@ -84,7 +85,7 @@ impl Services {
     ) -> Result<v1::ListBalancesResponse, Refusal> {
         let node = &self.0;
         let needed = Needed::Balances { organization: &request.get_ref().organization };
-        node.settings.access.check(&request, needed)?;
+        admit(node, &request, needed).await?;
         let request = request.into_inner();
         let organization = named("organization", &request.organization)?;
         let size = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
@@ -123,7 +124,7 @@ impl Services {
     ) -> Result<ReceiverStream<Result<v1::Balance, Status>>, Refusal> {
         let node = &self.0;
         let needed = Needed::Balances { organization: &request.get_ref().organization };
-        node.settings.access.check(&request, needed)?;
+        admit(node, &request, needed).await?;
         let request = request.into_inner();
         let developer = developer(node, &request.organization, &request.developer).await?;
         let interval = match u64::from(request.min_interval_ms) {

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::Services;
 use crate::access::Needed;
+use crate::admission::admit;
 use crate::refusal::Refusal;
 
 #[tonic::async_trait]
@@ -27,7 +28,7 @@ impl Services {
         request: Request<v1::ResolveKeyRequest>,
     ) -> Result<v1::Caller, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Needed::Exchange)?;
+        admit(node, &request, Needed::Exchange).await?;
         node.standing.now().generation()?;
         let sha256 = request.into_inner().key_sha256;
         let sha256: [u8; 32] = sha256.as_slice().try_into().map_err(|_| {

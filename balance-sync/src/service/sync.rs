@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Services;
 use crate::access::Needed;
+use crate::admission::admit;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::NAME_BYTES_MAX;
@@ -33,7 +34,7 @@ impl v1::sync_server::Sync for Services {
         request: Request<Streaming<v1::GatewayMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let node = &self.0;
-        node.settings.access.check(&request, Needed::Exchange)?;
+        let admission = admit(node, &request, Needed::Exchange).await?;
         node.standing.now().generation()?;
         let mut incoming = request.into_inner();
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
@@ -45,7 +46,7 @@ impl v1::sync_server::Sync for Services {
                 Err(refusal) => Err(refusal),
             };
             match session {
-                Ok(session) => session.run(incoming).await,
+                Ok(session) => session.run(incoming, &admission).await,
                 Err(refusal) => {
                     // Who was refused may have gone away.
                     let _ = outgoing.send(Err(refusal.into())).await;
@@ -85,7 +86,7 @@ impl Services {
         request: Request<v1::RegisterRequest>,
     ) -> Result<v1::RegisterResponse, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Needed::Exchange)?;
+        admit(node, &request, Needed::Exchange).await?;
         let generation = node.standing.now().generation()?;
         let request = request.into_inner();
         let id = uuid("incarnation_id", &request.incarnation_id)?;

@@ -1,13 +1,19 @@
 //! Who may call what: tokens, certificates, and what is open to all.
 
+use std::time::Duration;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tollgate_balance_sync::{Access, Role, Settings, Tls};
+use tollgate_ledger_store::Clock;
+use tollgate_ledger_store::catalogue::tokens::TokenTerms;
 use tollgate_proto::v1;
 use tollgate_proto::v1::balances_client::BalancesClient;
 use tollgate_proto::v1::resolve_client::ResolveClient;
 use tollgate_proto::v1::sync_client::SyncClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -70,6 +76,61 @@ async fn a_token_opens_what_its_role_may_do() {
     let nothing = tokio_stream::empty::<v1::GatewayMessage>();
     let stream = SyncClient::new(channel(&node).await).stream(nothing).await;
     assert_eq!(stream.unwrap_err().code(), Code::Unauthenticated);
+}
+
+/// A stream that the token opened.
+async fn open_stream(node: &TestNode, token: &str) -> Streaming<v1::NodeMessage> {
+    let (outgoing, messages) = tokio::sync::mpsc::channel(1);
+    let id = Uuid::new_v4().as_bytes().to_vec();
+    let register = v1::RegisterRequest { incarnation_id: id, gateway: "gateway".to_owned() };
+    let mut client = SyncClient::new(channel(node).await);
+    let registered = client.register(with_token(Some(token), register)).await.unwrap();
+    let incarnation = registered.into_inner().incarnation;
+    let own =
+        v1::OwnIncarnations { number: 1, incarnations: incarnation.iter().cloned().collect() };
+    let hello = v1::Hello {
+        incarnation,
+        gateway: "gateway".to_owned(),
+        own: Some(own),
+        staleness_limit_ms: 0,
+    };
+    let hello = v1::gateway_message::Message::Hello(hello);
+    outgoing.send(v1::GatewayMessage { message: Some(hello) }).await.unwrap();
+    // The client's side stays open.
+    let messages = ReceiverStream::new(messages).chain(tokio_stream::pending());
+    let opened = client.stream(with_token(Some(token), messages)).await.unwrap();
+    opened.into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_catalogue_works_until_it_is_revoked_also_on_open_streams() {
+    let ground = Ground::with_ten().await;
+    let node = ground.node().await;
+    let make = async |name: &str, role, organization: Option<&str>| {
+        let organization = organization.map(str::to_owned);
+        let terms = TokenTerms { name: name.to_owned(), role, organization, expires_at: None };
+        ground.catalogue.create_token(&terms, "test", ground.clock.now()).await.unwrap().token
+    };
+    let viewer = make("viewer", Role::Viewer, Some(ACME)).await;
+    assert_eq!(code(ask(channel(&node).await, Some(&viewer)).await), Code::Ok);
+    assert_eq!(code(register(channel(&node).await, Some(&viewer)).await), Code::PermissionDenied);
+
+    let gateway = make("gateway-7", Role::Gateway, None).await;
+    assert_eq!(code(ask(channel(&node).await, Some(&gateway)).await), Code::PermissionDenied);
+    let mut stream = open_stream(&node, &gateway).await;
+    assert!(stream.message().await.unwrap().is_some(), "the node welcomes it");
+    ground.catalogue.revoke_token("gateway-7", ground.clock.now()).await.unwrap();
+    let end = async {
+        loop {
+            match stream.message().await {
+                Ok(message) => assert!(message.is_some(), "the stream ended without a word"),
+                Err(status) => return status,
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(10), end).await.unwrap();
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    assert_eq!(code(register(channel(&node).await, Some(&gateway)).await), Code::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,8 @@ pub enum What {
     Subscription,
     /// An attribute.
     Attribute,
+    /// A bearer token.
+    Token,
 }
 
 // === impl CatalogueError ===
@@ -97,6 +99,7 @@ impl std::fmt::Display for What {
             What::RatePlan => "rate plan",
             What::Subscription => "subscription",
             What::Attribute => "attribute",
+            What::Token => "token",
         })
     }
 }

@@ -4,7 +4,7 @@ use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
     APP, APP_ID, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL, FEES_BOOKED, KEY, ORGANIZATION,
-    PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, WALLET_NOTE, WALLET_POLICIES,
+    PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, TOKEN, WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
 
@@ -40,7 +40,7 @@ impl Forget {
             // Names of records that have changes of their own, prices that never change, and what
             // gateways hear of by the account.
             APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | RETIREMENT
-            | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH => None,
+            | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH | TOKEN => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -98,6 +98,7 @@ mod tests {
             (RETIREMENT, "all", id, None),
             (FEES_BOOKED, "acme", id, None),
             (BILLING_SWITCH, "all", id, None),
+            (TOKEN, "all", "portal", None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),
         ]);
     }

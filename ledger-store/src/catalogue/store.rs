@@ -27,6 +27,7 @@ pub(super) const PRODUCT_NAME: &str = "product_name";
 pub(super) const PLAN_REVISION: &str = "plan_revision";
 pub(super) const RETIREMENT: &str = "retirement";
 pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
+pub(super) const TOKEN: &str = "token";
 pub(super) const WALLET_POLICIES: &str = "wallet_policies";
 pub(super) const WALLET_NOTE: &str = "wallet_note";
 pub(super) const FEES_BOOKED: &str = "fees_booked";
@@ -93,6 +94,10 @@ pub(super) fn subscriptions_key(organization: &str, developer: DeveloperId) -> D
 
 pub(super) fn wallet_note_key(organization: &str, developer: DeveloperId) -> DocumentKey {
     key(WALLET_NOTE, organization, developer)
+}
+
+pub(super) fn token_key(name: &str) -> DocumentKey {
+    key(TOKEN, ALL, name)
 }
 
 pub(super) fn wallet_policies_key(organization: &str, developer: DeveloperId) -> DocumentKey {

@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::sqlite::SqliteLedger;
 use tollgate_ledger_store::{Catalogue, Clock, DocumentStore, Ledger, LedgerMetrics, RateSource};
-use tollgate_management::{Limits, Metrics, NoExposures, Parts, Role, Tokens, run};
+use tollgate_management::{
+    Chain, Limits, Metrics, NoExposures, Parts, Role, StoredTokens, Tokens, run,
+};
 use tollgate_metering::UnixMillis;
 
 /// 2026-11-22T12:00:00Z.
@@ -100,12 +102,14 @@ impl Server {
             "reader",
             Role::BalancesRead,
         );
+        let stored =
+            StoredTokens::new(Arc::clone(&catalogue), Arc::clone(&clock) as Arc<dyn Clock>);
         let parts = Parts {
             ledger,
             catalogue: Arc::clone(&catalogue),
             book: Arc::new(book),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            authorizer: Arc::new(tokens),
+            authorizer: Arc::new(Chain(vec![Arc::new(tokens), Arc::new(stored)])),
             metrics: Metrics::register(&registry).unwrap(),
             exposures: Arc::new(NoExposures),
             limits,

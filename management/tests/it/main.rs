@@ -15,4 +15,5 @@ mod plans;
 mod products;
 mod serving;
 mod subscriptions;
+mod tokens;
 mod wallets;

@@ -22,3 +22,4 @@ mod strict;
 mod support;
 mod telemetry;
 mod tls;
+mod tokens;

@@ -1,0 +1,89 @@
+//! `tollgate token`: bearer tokens, made and revoked in the ledger itself.
+//!
+//! No node is asked, so that the first token can be made where nobody has one yet. Nodes that run
+//! on the ledger read tokens again within half a second.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use serde_json::json;
+use tollgate_ledger_store::catalogue::tokens::{TokenRecord, TokenTerms};
+use tollgate_ledger_store::{CatalogueError, Clock as _, SystemClock};
+
+use crate::cli::{TokenCommand, TokenCreateArgs, TokenRevokeArgs};
+use crate::ledger::open::{Access, OpenError, Store};
+
+/// Who makes tokens here, as they show it.
+const BY: &str = "tollgate token";
+
+/// A day.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It says no.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// Nobody takes the output.
+    #[error("cannot write to stdout")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`TokenError`].
+pub(crate) async fn run(command: &TokenCommand) -> Result<(), TokenError> {
+    match command {
+        TokenCommand::Create(args) => create(args).await,
+        TokenCommand::List(args) => {
+            let store = Store::of_args(args, Access::Read).await?;
+            let mut stdout = io::stdout().lock();
+            for record in store.catalogue.tokens().await? {
+                writeln!(stdout, "{}", shown(&record))?;
+            }
+            Ok(())
+        }
+        TokenCommand::Revoke(args) => revoke(args).await,
+    }
+}
+
+/// The token alone on stdout, so that a script can put it where it belongs.
+async fn create(args: &TokenCreateArgs) -> Result<(), TokenError> {
+    let store = Store::of_args(&args.ledger, Access::Write).await?;
+    let now = SystemClock::start().now();
+    let terms = TokenTerms {
+        name: args.name.clone(),
+        role: args.role,
+        organization: args.organization.clone(),
+        expires_at: args.days.map(|days| now.plus(DAY * u32::from(days))),
+    };
+    let made = store.catalogue.create_token(&terms, BY, now).await?;
+    eprintln!("made {}; the token is not shown again:", shown(&made.record));
+    writeln!(io::stdout().lock(), "{}", made.token)?;
+    Ok(())
+}
+
+async fn revoke(args: &TokenRevokeArgs) -> Result<(), TokenError> {
+    let store = Store::of_args(&args.ledger, Access::Write).await?;
+    let record = store.catalogue.revoke_token(&args.name, SystemClock::start().now()).await?;
+    writeln!(io::stdout().lock(), "revoked {}", shown(&record))?;
+    Ok(())
+}
+
+/// One line of JSON.
+fn shown(record: &TokenRecord) -> serde_json::Value {
+    json!({
+        "name": record.name,
+        "role": record.role.as_str(),
+        "organization": record.organization,
+        "created_at_ms": record.created_at.0,
+        "created_by": record.created_by,
+        "expires_at_ms": record.expires_at.map(|at| at.0),
+        "last_used_at_ms": record.used_at.map(|at| at.0),
+    })
+}
