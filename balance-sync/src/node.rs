@@ -96,10 +96,7 @@ impl Node {
         let service_clock = Arc::new(ServiceClock::new(clock));
         Node {
             id: Uuid::new_v4(),
-            tokens: TokenCache::new(
-                Arc::clone(&catalogue),
-                Arc::clone(&service_clock) as Arc<_>,
-            ),
+            tokens: TokenCache::new(Arc::clone(&catalogue), Arc::clone(&service_clock) as Arc<_>),
             prices: Prices::new(Arc::clone(&catalogue) as Arc<_>),
             settings,
             ledger,

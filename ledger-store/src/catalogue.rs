@@ -27,6 +27,7 @@ use crate::ledger::Ledger;
 
 pub mod apps;
 pub mod attributes;
+pub mod audit;
 pub mod caller;
 pub mod claims;
 pub mod developers;
@@ -63,6 +64,7 @@ pub struct Catalogue {
     documents: Arc<dyn DocumentStore>,
     ledger: Arc<dyn Ledger>,
     rates: rates::RateCache,
+    noted: audit::Noted,
 }
 
 // === impl Catalogue ===
@@ -71,7 +73,12 @@ impl Catalogue {
     /// A catalogue over these stores.
     #[must_use]
     pub fn new(documents: Arc<dyn DocumentStore>, ledger: Arc<dyn Ledger>) -> Catalogue {
-        Catalogue { documents, ledger, rates: rates::RateCache::default() }
+        Catalogue {
+            documents,
+            ledger,
+            rates: rates::RateCache::default(),
+            noted: audit::Noted::default(),
+        }
     }
 
     /// The log of the catalogue's changes from `since` on; see [`DocumentStore::changes`].

@@ -24,6 +24,9 @@ pub(crate) enum ApiError {
         inside(identity.organization.as_deref())
     )]
     Forbidden { permission: Permission, identity: Identity, organization: Option<String> },
+    /// The change cannot be put into the audit log, so it was not made.
+    #[error("audit log cannot be written, so nothing was changed")]
+    Unaudited(#[source] CatalogueError),
     /// There is no such path.
     #[error("path does not exist")]
     NoSuchPath,

@@ -2,7 +2,7 @@
 //! `/v1/organizations/…`, over the catalogue and the ledger.
 //!
 //! A request goes top to bottom through one file each: `server` (connections, limits, shutdown)
-//! → `router` (paths) → `auth` (who asks) → `permission` (whether he may) → a module of `routes` (what is asked) → the catalogue
+//! → `router` (paths) → `auth` (who asks) → `permission` (whether he may, and `audit`: that he does) → a module of `routes` (what is asked) → the catalogue
 //! or the book. Shapes on the wire are in `shapes`, apart from what is stored, so that either can
 //! change. Every error becomes a response in `respond`, in Google's shape.
 //!
@@ -21,6 +21,7 @@
 //! Not here: what a record must fulfil (`ledger-store::catalogue`), how money is booked
 //! (`ledger-store::book`), TLS.
 
+mod audit;
 mod auth;
 mod error;
 mod exposures;

@@ -28,12 +28,12 @@ pub(crate) use numbers::{Int32Input, Int64Input, Int64Text};
 pub(crate) use paths::Paths;
 
 use crate::routes::{
-    apps, attributes, balances, developers, health, keys, org_apps, organizations, plans, products,
-    subscriptions, tokens, wallets,
+    apps, attributes, audit, balances, developers, health, keys, org_apps, organizations, plans,
+    products, subscriptions, tokens, wallets,
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 13] = [
+const MODULES: [fn(&mut Paths); 14] = [
     organizations::describe,
     developers::describe,
     balances::describe,
@@ -46,6 +46,7 @@ const MODULES: [fn(&mut Paths); 13] = [
     products::describe,
     plans::describe,
     tokens::describe,
+    audit::describe,
     health::describe,
 ];
 

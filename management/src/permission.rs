@@ -14,6 +14,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts as Head;
 use tollgate_ledger_store::Role;
 
+use crate::audit::Pending;
 use crate::auth::{Asker, Identity};
 use crate::error::ApiError;
 
@@ -191,7 +192,7 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Who asks, if he may.
+/// Who asks, if he may; what he changes is in the audit log from here on.
 async fn admit(head: &mut Head, permission: Permission) -> Result<Identity, ApiError> {
     let asker = head.extensions.get::<Asker>().cloned().unwrap_or_default();
     let identity = asker.identity(permission)?;
@@ -200,6 +201,10 @@ async fn admit(head: &mut Head, permission: Permission) -> Result<Identity, ApiE
     // A verb may stand behind the name, as in `acme:setAddons`.
     let organization = segment.map(|(_, it)| it.rsplit_once(':').map_or(it, |(name, _)| name));
     permission.check(&identity, organization)?;
+    let organization = organization.map(str::to_owned);
+    if let Some(change) = head.extensions.get::<Pending>().cloned() {
+        change.begin(&identity, organization.as_deref()).await?;
+    }
     Ok(identity)
 }
 

@@ -53,6 +53,11 @@ impl ApiError {
                 | Unidentified::Refused(_) => kind(Http::UNAUTHORIZED, "UNAUTHENTICATED", None),
             },
             ApiError::Forbidden { .. } => kind(Http::FORBIDDEN, "PERMISSION_DENIED", None),
+            ApiError::Unaudited(_) => retried(
+                Http::SERVICE_UNAVAILABLE,
+                "UNAVAILABLE",
+                Some("tollgate.ledger.unavailable"),
+            ),
             ApiError::NoSuchPath | ApiError::Unsupported(_) => {
                 kind(Http::NOT_FOUND, "NOT_FOUND", None)
             }

@@ -10,13 +10,14 @@ use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Router, routing};
 use http::{Method, StatusCode};
 
+use crate::audit::{Recorder, record};
 use crate::auth::authenticate;
 use crate::error::ApiError;
 use crate::permission::may;
 use crate::routes::attributes::Permitted;
 use crate::routes::{
-    apps, attributes, balances, developers, health, keys, org_apps, organizations, plans, products,
-    subscriptions, tokens, wallets,
+    apps, attributes, audit, balances, developers, health, keys, org_apps, organizations, plans,
+    products, subscriptions, tokens, wallets,
 };
 use crate::{Parts, openapi, respond};
 
@@ -41,6 +42,10 @@ pub(crate) fn router(parts: Parts) -> Router {
         .merge(access_paths(&api))
         .merge(product_paths())
         .merge(token_paths())
+        .merge(audit_paths());
+    let recorder = Recorder { api: api.clone(), routes: v1.clone().with_state(api.clone()) };
+    let v1 = v1
+        .layer(middleware::from_fn_with_state(recorder, record))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate));
     Router::new()
         .without_v07_checks()
@@ -166,6 +171,12 @@ fn product_paths() -> Router<Api> {
             &at("/{product}/rateplans/{plan}"),
             get(plans::get).put(plans::update).delete(plans::delete),
         )
+}
+
+fn audit_paths() -> Router<Api> {
+    Router::new()
+        .route("/audit", get(audit::list_apart))
+        .route("/organizations/{organization}/audit", get(audit::list))
 }
 
 fn token_paths() -> Router<Api> {

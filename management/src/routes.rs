@@ -3,6 +3,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod attributes;
+pub(crate) mod audit;
 pub(crate) mod balances;
 mod booking;
 pub(crate) mod developers;

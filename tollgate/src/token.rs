@@ -6,9 +6,11 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tollgate_ledger_store::catalogue::audit::{AuditEntry, NO_ORGANIZATION, Outcome};
 use tollgate_ledger_store::catalogue::tokens::{TokenRecord, TokenTerms};
 use tollgate_ledger_store::{CatalogueError, Clock as _, SystemClock};
+use tollgate_metering::UnixMillis;
 
 use crate::cli::{TokenCommand, TokenCreateArgs, TokenRevokeArgs};
 use crate::ledger::open::{Access, OpenError, Store};
@@ -62,7 +64,11 @@ async fn create(args: &TokenCreateArgs) -> Result<(), TokenError> {
         organization: args.organization.clone(),
         expires_at: args.days.map(|days| now.plus(DAY * u32::from(days))),
     };
+    let entry = audit_entry("create", &args.name, now);
+    let key = store.catalogue.begin_audit(NO_ORGANIZATION, &entry).await?;
     let made = store.catalogue.create_token(&terms, BY, now).await?;
+    let outcome = Outcome { status: 201 };
+    store.catalogue.finish_audit(&key, &shown(&made.record), outcome, now).await?;
     eprintln!("made {}; the token is not shown again:", shown(&made.record));
     writeln!(io::stdout().lock(), "{}", made.token)?;
     Ok(())
@@ -70,13 +76,33 @@ async fn create(args: &TokenCreateArgs) -> Result<(), TokenError> {
 
 async fn revoke(args: &TokenRevokeArgs) -> Result<(), TokenError> {
     let store = Store::of_args(&args.ledger, Access::Write).await?;
-    let record = store.catalogue.revoke_token(&args.name, SystemClock::start().now()).await?;
+    let now = SystemClock::start().now();
+    let before = shown(&store.catalogue.token(&args.name).await?);
+    let entry = AuditEntry { before, ..audit_entry("revoke", &args.name, now) };
+    let key = store.catalogue.begin_audit(NO_ORGANIZATION, &entry).await?;
+    let record = store.catalogue.revoke_token(&args.name, now).await?;
+    store.catalogue.finish_audit(&key, &Value::Null, Outcome { status: 200 }, now).await?;
     writeln!(io::stdout().lock(), "revoked {}", shown(&record))?;
     Ok(())
 }
 
+/// Who runs a command is known to the system alone; the entry says that it was one.
+fn audit_entry(command: &str, name: &str, at: UnixMillis) -> AuditEntry {
+    AuditEntry {
+        request: uuid::Uuid::new_v4().to_string(),
+        at,
+        actor: BY.to_owned(),
+        role: "command line".to_owned(),
+        method: format!("tollgate token {command}"),
+        resource: format!("/v1/tokens/{name}"),
+        before: Value::Null,
+        after: Value::Null,
+        outcome: None,
+    }
+}
+
 /// One line of JSON.
-fn shown(record: &TokenRecord) -> serde_json::Value {
+fn shown(record: &TokenRecord) -> Value {
     json!({
         "name": record.name,
         "role": record.role.as_str(),

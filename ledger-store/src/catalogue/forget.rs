@@ -3,8 +3,9 @@
 use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
-    APP, APP_ID, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL, FEES_BOOKED, KEY, ORGANIZATION,
-    PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, TOKEN, WALLET_NOTE, WALLET_POLICIES,
+    APP, APP_ID, AUDIT, AUDIT_BUCKET, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL, FEES_BOOKED, KEY,
+    ORGANIZATION, PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, TOKEN,
+    WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
 
@@ -40,7 +41,7 @@ impl Forget {
             // Names of records that have changes of their own, prices that never change, and what
             // gateways hear of by the account.
             APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | RETIREMENT
-            | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH | TOKEN => None,
+            | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH | TOKEN | AUDIT | AUDIT_BUCKET => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -99,6 +100,8 @@ mod tests {
             (FEES_BOOKED, "acme", id, None),
             (BILLING_SWITCH, "all", id, None),
             (TOKEN, "all", "portal", None),
+            (AUDIT, "acme/0002992248", "x", None),
+            (AUDIT_BUCKET, "acme", "0002992248", None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),
         ]);
     }

@@ -21,6 +21,8 @@ pub(super) const DEVELOPER: &str = "developer";
 pub(super) const DEVELOPER_EMAIL: &str = "developer_email";
 pub(super) const APP: &str = "app";
 pub(super) const APP_ID: &str = "app_id";
+pub(super) const AUDIT: &str = "audit";
+pub(super) const AUDIT_BUCKET: &str = "audit_bucket";
 pub(super) const KEY: &str = "key";
 pub(super) const PRODUCT: &str = "product";
 pub(super) const PRODUCT_NAME: &str = "product_name";
@@ -90,6 +92,19 @@ pub(super) fn retirement_key(incarnation: Uuid) -> DocumentKey {
 
 pub(super) fn subscriptions_key(organization: &str, developer: DeveloperId) -> DocumentKey {
     key(SUBSCRIPTIONS, organization, developer)
+}
+
+/// One scope of the audit log: organizations have no slash.
+pub(super) fn audit_scope(organization: &str, bucket: i64) -> String {
+    format!("{organization}/{bucket:010}")
+}
+
+pub(super) fn audit_key(organization: &str, bucket: i64, name: &str) -> DocumentKey {
+    key(AUDIT, audit_scope(organization, bucket), name)
+}
+
+pub(super) fn audit_bucket_key(organization: &str, bucket: i64) -> DocumentKey {
+    key(AUDIT_BUCKET, organization, format!("{bucket:010}"))
 }
 
 pub(super) fn wallet_note_key(organization: &str, developer: DeveloperId) -> DocumentKey {

@@ -40,6 +40,8 @@ const ROUTES: &[(&str, &str, Option<Permission>)] = {
         ("POST", "/v1/tokens", Some(P::TokensWrite)),
         ("GET", "/v1/tokens/{token}", Some(P::TokensRead)),
         ("DELETE", "/v1/tokens/{token}", Some(P::TokensWrite)),
+        ("GET", "/v1/audit", Some(P::AuditRead)),
+        ("GET", "…/audit", Some(P::AuditRead)),
         // Developers.
         ("GET", "…/developers", Some(P::DevelopersRead)),
         ("POST", "…/developers", Some(P::DevelopersWrite)),

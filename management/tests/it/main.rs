@@ -4,6 +4,7 @@
 
 mod apps;
 mod attributes;
+mod audit;
 mod balances;
 mod developers;
 mod discovery;
