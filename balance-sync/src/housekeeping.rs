@@ -17,6 +17,7 @@ use tollgate_metering::node::FENCE;
 use tollgate_metering::{Header, Incarnation, Period, UnixMillis, WalletId};
 use uuid::Uuid;
 
+pub(crate) mod fees;
 mod policies;
 
 use crate::node::Node;

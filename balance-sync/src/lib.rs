@@ -6,7 +6,7 @@
 //!              forget ────────┘   guard ──┤   clock and generation: does this node serve?
 //!              catalogue log ─────────────┤   changes → forget, to every stream
 //!              registry watch ────────────┤   who has ended or was retired, for strict wallets
-//!              housekeeping ──────────────┘   policies, fold, close, horizon, purge
+//!              housekeeping ──────────────┘   policies, fold, close, horizon, purge, fees
 //! ```
 //!
 //! The node answers from memory and persists behind. What decides money is
@@ -152,6 +152,7 @@ where
     tasks.spawn(incarnations::watch(Arc::clone(&node)));
     tasks.spawn(catalogue_log::follow(Arc::clone(&node), changes.clone()));
     tasks.spawn(housekeeping::keep(Arc::clone(&node)));
+    tasks.spawn(housekeeping::fees::keep(Arc::clone(&node)));
     tasks.spawn(pass_changes(Arc::clone(&node), changes));
 
     let ended = CancellationToken::new();

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use tollgate_ledger_store::book::PURGE_DELAY;
-use tollgate_metering::Units;
+use tollgate_ledger_store::catalogue::Window;
+use tollgate_ledger_store::catalogue::records::PlanTerms;
+use tollgate_ledger_store::{Clock, Ledger};
+use tollgate_metering::{BillingType, EntryKind, Period, Units};
 
 use crate::gateway::{Gateway, register_of};
-use crate::ground::{Ground, eventually, money, units};
+use crate::ground::{ACME, Ground, eventually, money, units};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -77,4 +80,33 @@ async fn in_the_end_a_month_is_closed_and_its_rows_are_gone_and_nothing_is_lost(
     late.subscribe(ground.wallet).await;
     let told = late.snapshot(|snapshot| snapshot.base == money("9.97")).await;
     assert_eq!(told.meters, []);
+}
+
+/// A node that was away at midnight charges the month when it is back; so does every other, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn months_that_began_are_charged_once_by_all_nodes() {
+    let ground = Ground::with_ten().await;
+    let catalogue = &ground.catalogue;
+    let product = catalogue.product(ACME, "weather").await.unwrap();
+    let plan = product.plans.first().unwrap();
+    let terms = PlanTerms { recurring_fee: Some(money("4")), ..plan.terms.clone() };
+    let (id, now) = (plan.id.to_string(), ground.clock.now());
+    let email = &ground.developer.email;
+    let owner = catalogue.set_billing(ACME, email, BillingType::Prepaid, now).await.unwrap();
+    let always = Window { start: now, end: None };
+    catalogue.begin_subscription(ACME, &owner, "weather", always, now).await.unwrap();
+    catalogue.update_plan(ACME, "weather", &id, &terms, now).await.unwrap();
+    let node = ground.node().await;
+    let _other = ground.node().await;
+    ground.clock.set_forward(DAY * 70);
+    let months = Period::of(ground.clock.now()).number() - Period::of(now).number();
+    assert!(months >= 2, "70 days are two months at least");
+    let left = money(&format!("{}", 10 - 4 * i64::from(months)));
+    eventually("each is charged", || async { ground.balance().await == left }).await;
+    let mut gateway = Gateway::connect(&node).await;
+    gateway.subscribe(ground.wallet).await;
+    gateway.snapshot(|snapshot| snapshot.base == left).await;
+    let entries = ground.ledger.entries(ground.developer.id, None, 100).await.unwrap();
+    let fees = entries.iter().filter(|entry| entry.kind == EntryKind::Fee).count();
+    assert_eq!(fees, usize::try_from(months).unwrap());
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod desk;
+mod fees;
 mod people;
 mod plans;
 mod policies;

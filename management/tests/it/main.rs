@@ -6,6 +6,7 @@ mod apps;
 mod attributes;
 mod audit;
 mod balances;
+mod billing;
 mod developers;
 mod discovery;
 mod documents;

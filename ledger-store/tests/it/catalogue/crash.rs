@@ -80,7 +80,7 @@ impl DocumentStore for Dying {
 
 impl Desk {
     /// A catalogue over the same files whose process dies after `writes` writes.
-    fn dying(&self, writes: i64) -> Catalogue {
+    pub(super) fn dying(&self, writes: i64) -> Catalogue {
         let inner = Arc::clone(&self.ledger) as Arc<dyn DocumentStore>;
         let dying = Dying { inner, writes_left: AtomicI64::new(writes) };
         Desk::over(Arc::new(dying), &self.ledger)
