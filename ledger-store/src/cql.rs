@@ -30,6 +30,7 @@ mod schema;
 mod session;
 mod statements;
 mod suspense;
+mod usage;
 mod values;
 mod wallets;
 
@@ -40,8 +41,8 @@ use scylla::client::session::Session;
 use self::cluster::Cluster;
 pub use self::config::CqlConfig;
 pub use self::node_metrics::NodeMetrics;
-use self::registers::DaysKnown;
 use self::statements::{Profiles, Statements};
+use self::usage::DaysKnown;
 use self::wallets::DevelopersKnown;
 use crate::error::LedgerError;
 use crate::metrics::LedgerMetrics;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tollgate_metering::{
-    Account, Change, DeveloperId, Entry, Header, Incarnation, Meter, Money, Registers, SuspenseKey,
-    SuspenseReason, Units, UnixMillis, WalletId,
+    Account, AppId, Change, DeveloperId, Entry, Header, Incarnation, Meter, Money, Registers,
+    SuspenseKey, SuspenseReason, Units, UnixMillis, WalletId,
 };
 use uuid::Uuid;
 
@@ -80,14 +80,18 @@ pub struct HoldWrite {
     pub seq: i64,
 }
 
-/// Where a register stood in a minute: the usage history, one row a minute and incarnation,
-/// overwritten in place. Differences of neighbouring rows are the use.
+/// Where a register stood in a minute, or the part of it that one app used: the usage history, one
+/// row a minute and incarnation, overwritten in place. Differences of neighbouring rows are the use.
+///
+/// Money follows registers alone; rows of apps only say whose the units were, and may be behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageWrite {
     /// The meter.
     pub meter: Meter,
     /// The incarnation.
     pub incarnation: Incarnation,
+    /// The app whose part this is; `None` for the register itself.
+    pub app: Option<AppId>,
     /// The minute, counted from 1970.
     pub minute: i64,
     /// Cumulative units of the incarnation at the newest report of that minute.
@@ -185,9 +189,19 @@ pub trait Ledger: Send + Sync + 'static {
         to: i64,
     ) -> Result<Vec<UsageWrite>, LedgerError>;
 
+    /// The last usage row of each day, meter, incarnation and app, of the days from `from` to before
+    /// `to`, counted from 1970; also of days whose minutes were purged.
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError>;
+
     /// Removes registers, holds, usage and the account's cells of the wallet born before `horizon`,
-    /// which is at most the account's horizon. Totals, entries, suspense and what was resolved of it
-    /// stay; the version stays as well, since nothing that counts has changed.
+    /// which is at most the account's horizon. Of usage the last row of each day is kept apart.
+    /// Totals, entries, suspense and what was resolved of it stay; the version stays as well, since
+    /// nothing that counts has changed.
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError>;
 
     /// Enters an incarnation into the registry with this birth; one that is there keeps its
@@ -210,6 +224,22 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// All suspense of a wallet, settled or not.
     async fn suspense(&self, wallet: WalletId) -> Result<Vec<Suspense>, LedgerError>;
+}
+
+/// Minutes of a day.
+pub const DAY_MINUTES: i64 = 1_440;
+
+/// Of usage rows in any order the last one of each day, meter, incarnation and app.
+pub(crate) fn last_of_days(rows: Vec<UsageWrite>) -> Vec<UsageWrite> {
+    let mut last: BTreeMap<_, UsageWrite> = BTreeMap::new();
+    for row in rows {
+        let day = row.minute.div_euclid(DAY_MINUTES);
+        let kept = last.entry((day, row.meter, row.incarnation, row.app)).or_insert(row);
+        if (row.minute, row.seq) > (kept.minute, kept.seq) {
+            *kept = row;
+        }
+    }
+    last.into_values().collect()
 }
 
 // === impl WalletRead ===

@@ -244,6 +244,17 @@ impl Ledger for SqliteLedger {
         self.read_only(Operation::Usage, "read usage", read).await
     }
 
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError> {
+        let read =
+            move |connection: &Connection| registers::daily_usage(connection, wallet, from, to);
+        self.read_only(Operation::Usage, "read daily usage", read).await
+    }
+
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError> {
         let write = move |connection: &Connection| registers::purge(connection, wallet, horizon);
         self.write(Operation::Purge, "purge a wallet", write).await

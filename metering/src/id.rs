@@ -45,6 +45,10 @@ id! {
     /// A rate plan, all its revisions.
     PlanId
 }
+id! {
+    /// An app of a developer or an app group; one created again under the same name is another.
+    AppId
+}
 
 /// One process lifetime of a gateway.
 ///

@@ -30,7 +30,7 @@ pub mod wallet;
 pub use account::{
     Account, Change, Currency, Entry, EntryKind, Header, SuspenseKey, SuspenseReason,
 };
-pub use id::{DeveloperId, Incarnation, PlanId, ProductId, WalletId};
+pub use id::{AppId, DeveloperId, Incarnation, PlanId, ProductId, WalletId};
 pub use meter::{BillingType, Meter, Register, Registers};
 pub use money::{Money, MoneyError};
 pub use rating::{RateBook, Rates};

@@ -101,6 +101,15 @@ impl Ledger for Noticed<dyn Ledger> {
         self.store.usage(wallet, from, to).await
     }
 
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError> {
+        self.store.daily_usage(wallet, from, to).await
+    }
+
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError> {
         self.store.purge(wallet, horizon).await
     }

@@ -177,6 +177,7 @@ mod tests {
         let next = Meter { revision: 2, ..meter };
         let earlier = Meter { period: Period::of(UnixMillis(0)), ..meter };
         let row = |meter: Meter, of: u128, day: i64, minute: i64, units: &str| UsageWrite {
+            app: None,
             meter,
             incarnation: Incarnation { born: UnixMillis(1), id: Uuid::from_u128(of) },
             minute: day * DAY_MINUTES + minute,

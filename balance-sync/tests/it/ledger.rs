@@ -143,6 +143,15 @@ impl Ledger for AwayLedger {
     ) -> Result<Vec<UsageWrite>, LedgerError> {
         self.there()?.usage(wallet, from, to).await
     }
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError> {
+        self.there()?.daily_usage(wallet, from, to).await
+    }
+
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError> {
         self.there()?.purge(wallet, horizon).await
     }

@@ -30,6 +30,7 @@ fn row(ground: &Ground, of: u128, day: i64, total: &str) -> UsageWrite {
     UsageWrite {
         meter: ground.meter(),
         incarnation: Incarnation { born: UnixMillis(1), id: Uuid::from_u128(of) },
+        app: None,
         minute: start + day * 1_440,
         units: units(total),
         seq: 1,

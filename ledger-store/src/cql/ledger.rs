@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tollgate_metering::{Change, DeveloperId, Entry, Header, Incarnation, UnixMillis, WalletId};
 use uuid::Uuid;
 
-use super::{CqlLedger, documents, generation, registers, registry, suspense, wallets};
+use super::{CqlLedger, documents, generation, registers, registry, suspense, usage, wallets};
 use crate::documents::{Document, DocumentChange, DocumentKey, DocumentStore, Put};
 use crate::error::LedgerError;
 use crate::ledger::{
@@ -97,7 +97,7 @@ impl Ledger for CqlLedger {
     }
 
     async fn write_usage(&self, writes: &[UsageWrite]) -> Result<(), LedgerError> {
-        let write = |write: &UsageWrite| registers::write_usage(&self.cluster, &self.days, *write);
+        let write = |write: &UsageWrite| usage::write(&self.cluster, &self.days, *write);
         let writes = self.cluster.side_by_side(writes.iter().map(write));
         let write = async { writes.await.into_iter().collect() };
         self.metrics.record(Operation::WriteUsage, write).await
@@ -109,7 +109,17 @@ impl Ledger for CqlLedger {
         from: i64,
         to: i64,
     ) -> Result<Vec<UsageWrite>, LedgerError> {
-        let read = registers::usage(&self.cluster, wallet, from, to);
+        let read = usage::minutes(&self.cluster, wallet, from, to);
+        self.metrics.record(Operation::Usage, read).await
+    }
+
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError> {
+        let read = usage::daily(&self.cluster, wallet, from, to);
         self.metrics.record(Operation::Usage, read).await
     }
 

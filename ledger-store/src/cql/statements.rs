@@ -196,6 +196,23 @@ statements! {
         WHERE wallet = :wallet AND day = :day";
     usage_purge: Plain = "DELETE FROM {ks}.usage USING TIMESTAMP :seq \
         WHERE wallet = :wallet AND day = :day AND born < :horizon";
+    app_usage_write: Plain = "UPDATE {ks}.app_usage USING TIMESTAMP :seq SET units = :units \
+        WHERE wallet = :wallet AND day = :day AND born = :born AND incarnation = :incarnation \
+        AND product = :product AND plan = :plan AND billing = :billing AND period = :period \
+        AND revision = :revision AND app = :app AND minute = :minute";
+    app_usage_read: Plain = "SELECT product, plan, billing, period, revision, born, incarnation, \
+        app, minute, units, writetime(units) AS seq FROM {ks}.app_usage \
+        WHERE wallet = :wallet AND day = :day";
+    app_usage_purge: Plain = "DELETE FROM {ks}.app_usage USING TIMESTAMP :seq \
+        WHERE wallet = :wallet AND day = :day AND born < :horizon";
+    daily_usage_write: Plain = "UPDATE {ks}.daily_usage USING TIMESTAMP :seq \
+        SET units = :units, minute = :minute \
+        WHERE wallet = :wallet AND block = :block AND day = :day AND born = :born \
+        AND incarnation = :incarnation AND product = :product AND plan = :plan \
+        AND billing = :billing AND period = :period AND revision = :revision AND app = :app";
+    daily_usage_read: Plain = "SELECT product, plan, billing, period, revision, born, \
+        incarnation, app, minute, units, writetime(units) AS seq FROM {ks}.daily_usage \
+        WHERE wallet = :wallet AND block = :block AND day >= :first AND day < :end";
     usage_day_write: Plain = "INSERT INTO {ks}.usage_day (wallet, day) VALUES (:wallet, :day)";
     usage_days_read: Plain = "SELECT day FROM {ks}.usage_day \
         WHERE wallet = :wallet AND day >= :first AND day <= :last";
@@ -246,7 +263,8 @@ statements! {
 /// The statements that make a keyspace and its tables, sent before anything can be prepared.
 pub(super) mod schema {
     /// The migrations in order; the first has number 1.
-    pub(crate) const MIGRATIONS: [&str; 2] = [include_str!("0001.cql"), include_str!("0002.cql")];
+    pub(crate) const MIGRATIONS: [&str; 3] =
+        [include_str!("0001.cql"), include_str!("0002.cql"), include_str!("0003.cql")];
 
     pub(crate) const LOCAL_DATACENTER: &str = "SELECT data_center FROM system.local";
     pub(crate) const FEATURE_COLUMN: &str = "SELECT column_name FROM system_schema.columns \

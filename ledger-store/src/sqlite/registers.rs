@@ -12,6 +12,7 @@ use super::rows::{self, MeterColumns};
 use super::statements as sql;
 use crate::ledger::{
     Held, HoldWrite, RegisterCell, RegisterWrite, Registration, Suspense, UsageWrite, WalletRead,
+    last_of_days,
 };
 
 /// A wallet as one moment has it.
@@ -90,16 +91,22 @@ pub(super) fn write_holds(connection: &Connection, writes: &[HoldWrite]) -> Resu
 
 /// Writes usage history.
 pub(super) fn write_usage(connection: &Connection, writes: &[UsageWrite]) -> Result<(), Failure> {
-    let mut statement = connection.prepare_cached(sql::PUT_USAGE)?;
+    let mut of_registers = connection.prepare_cached(sql::PUT_USAGE)?;
+    let mut of_apps = connection.prepare_cached(sql::PUT_APP_USAGE)?;
     for write in writes {
         let wallet = write.meter.wallet.to_string();
         let MeterColumns { product, plan, billing, period, revision } =
             MeterColumns::of(&write.meter);
         let (born, id) = (write.incarnation.born.0, write.incarnation.id.to_string());
         let (minute, units, seq) = (write.minute, rows::nanos(write.units)?, write.seq);
-        statement.execute(params![
-            wallet, product, plan, billing, period, revision, born, id, minute, units, seq
-        ])?;
+        match write.app.map(|app| app.to_string()) {
+            None => of_registers.execute(params![
+                wallet, product, plan, billing, period, revision, born, id, minute, units, seq
+            ])?,
+            Some(app) => of_apps.execute(params![
+                wallet, product, plan, billing, period, revision, born, id, minute, units, seq, app
+            ])?,
+        };
     }
     Ok(())
 }
@@ -111,13 +118,35 @@ pub(super) fn usage(
     from: i64,
     to: i64,
 ) -> Result<Vec<UsageWrite>, Failure> {
-    let mut statement = connection.prepare_cached(sql::USAGE)?;
+    usage_rows(connection, sql::USAGE, wallet, from, to)
+}
+
+/// The last usage rows of each day of a span of days.
+pub(super) fn daily_usage(
+    connection: &Connection,
+    wallet: WalletId,
+    from: i64,
+    to: i64,
+) -> Result<Vec<UsageWrite>, Failure> {
+    let rows = usage_rows(connection, sql::DAILY_USAGE, wallet, from, to)?;
+    Ok(last_of_days(rows))
+}
+
+fn usage_rows(
+    connection: &Connection,
+    statement: &str,
+    wallet: WalletId,
+    from: i64,
+    to: i64,
+) -> Result<Vec<UsageWrite>, Failure> {
+    let mut statement = connection.prepare_cached(statement)?;
     let mut found = statement.query(params![wallet.to_string(), from, to])?;
     let mut usage = Vec::new();
     while let Some(row) = found.next()? {
         usage.push(UsageWrite {
             meter: rows::meter(row, 0, wallet)?,
             incarnation: rows::incarnation(row, 5)?,
+            app: rows::app(row, 10)?,
             minute: row.get(7)?,
             units: rows::register(row, 8)?,
             seq: row.get(9)?,

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use rusqlite::Row;
 use tollgate_metering::time::Period;
 use tollgate_metering::{
-    BillingType, DeveloperId, Incarnation, Meter, PlanId, ProductId, Units, UnixMillis, WalletId,
+    AppId, BillingType, DeveloperId, Incarnation, Meter, PlanId, ProductId, Units, UnixMillis,
+    WalletId,
 };
 use uuid::Uuid;
 
@@ -61,6 +62,12 @@ pub(super) fn incarnation(row: &Row<'_>, first: usize) -> Result<Incarnation, Fa
         born: UnixMillis(row.get(first)?),
         id: text::<Uuid>(row, first + 1, "an incarnation")?,
     })
+}
+
+/// The app of a usage row; an empty column is the register itself.
+pub(super) fn app(row: &Row<'_>, column: usize) -> Result<Option<AppId>, Failure> {
+    let is_register = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?.is_empty();
+    if is_register { Ok(None) } else { text(row, column, "an app").map(Some) }
 }
 
 /// A column that holds the text of a value.

@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x544f_4c4c;
 
 /// Steps of the schema; step n takes `user_version` n − 1 to n. Steps only add: a file of any
 /// older version opens, and no step is ever edited once released.
-pub(super) const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2];
+pub(super) const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2, MIGRATION_3];
 
 const MIGRATION_1: &str = "
 CREATE TABLE meta (
@@ -202,6 +202,42 @@ ALTER TABLE ceiling ADD COLUMN is_retired INTEGER NOT NULL DEFAULT 0 CHECK (is_r
 ALTER TABLE entry ADD COLUMN is_forced INTEGER NOT NULL DEFAULT 0 CHECK (is_forced IN (0, 1));
 ";
 
+/// Usage by app, and what is kept of usage below the horizon. No app is the register itself.
+const MIGRATION_3: &str = "
+CREATE TABLE app_usage (
+    wallet TEXT NOT NULL,
+    minute INTEGER NOT NULL,
+    born_ms INTEGER NOT NULL,
+    incarnation TEXT NOT NULL,
+    product TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    billing TEXT NOT NULL,
+    period TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    units_nanos INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (wallet, minute, born_ms, incarnation, product, plan, billing, period, revision, app)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE daily_usage (
+    wallet TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    born_ms INTEGER NOT NULL,
+    incarnation TEXT NOT NULL,
+    product TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    billing TEXT NOT NULL,
+    period TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    minute INTEGER NOT NULL,
+    units_nanos INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (wallet, day, born_ms, incarnation, product, plan, billing, period, revision, app)
+) STRICT, WITHOUT ROWID;
+";
+
 pub(super) const META: &str = "SELECT value FROM meta WHERE name = ?1";
 pub(super) const RAISE_META: &str = "UPDATE meta SET value = max(value, ?2) WHERE name = ?1";
 /// See `Account::restored_mode`.
@@ -301,16 +337,64 @@ INSERT INTO hold (wallet, born_ms, incarnation, amount, seq) VALUES (?1, ?2, ?3,
 ON CONFLICT DO UPDATE SET amount = excluded.amount, seq = excluded.seq
 WHERE excluded.seq > seq";
 pub(super) const USAGE: &str = "
-SELECT product, plan, billing, period, revision, born_ms, incarnation, minute, units_nanos, seq
-FROM usage WHERE wallet = ?1 AND minute >= ?2 AND minute < ?3 ORDER BY minute";
+SELECT product, plan, billing, period, revision, born_ms, incarnation, minute, units_nanos, seq,
+       '' AS app
+FROM usage WHERE wallet = ?1 AND minute >= ?2 AND minute < ?3
+UNION ALL
+SELECT product, plan, billing, period, revision, born_ms, incarnation, minute, units_nanos, seq,
+       app
+FROM app_usage WHERE wallet = ?1 AND minute >= ?2 AND minute < ?3
+ORDER BY minute";
+/// A bare column beside `max()` is of the row that has it.
+pub(super) const DAILY_USAGE: &str = "
+SELECT product, plan, billing, period, revision, born_ms, incarnation, max(minute), units_nanos,
+       seq, '' AS app
+FROM usage WHERE wallet = ?1 AND minute >= ?2 * 1440 AND minute < ?3 * 1440
+GROUP BY minute / 1440, born_ms, incarnation, product, plan, billing, period, revision
+UNION ALL
+SELECT product, plan, billing, period, revision, born_ms, incarnation, max(minute), units_nanos,
+       seq, app
+FROM app_usage WHERE wallet = ?1 AND minute >= ?2 * 1440 AND minute < ?3 * 1440
+GROUP BY minute / 1440, born_ms, incarnation, product, plan, billing, period, revision, app
+UNION ALL
+SELECT product, plan, billing, period, revision, born_ms, incarnation, minute, units_nanos, seq,
+       app
+FROM daily_usage WHERE wallet = ?1 AND day >= ?2 AND day < ?3";
+pub(super) const PUT_APP_USAGE: &str = "
+INSERT INTO app_usage (wallet, product, plan, billing, period, revision, born_ms, incarnation,
+    minute, units_nanos, seq, app)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT DO UPDATE SET units_nanos = excluded.units_nanos, seq = excluded.seq
+WHERE excluded.seq > seq";
 pub(super) const PUT_USAGE: &str = "
 INSERT INTO usage (wallet, product, plan, billing, period, revision, born_ms, incarnation, minute,
     units_nanos, seq)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT DO UPDATE SET units_nanos = excluded.units_nanos, seq = excluded.seq
 WHERE excluded.seq > seq";
-/// What lies below a horizon, one statement a table; never what the account still counts.
-pub(super) const PURGE: [&str; 4] = [
+/// What lies below a horizon, one statement a table; never what the account still counts. The last
+/// row of each day of usage is kept before the minutes go.
+pub(super) const PURGE: [&str; 7] = [
+    "INSERT INTO daily_usage (wallet, day, born_ms, incarnation, product, plan, billing, period,
+        revision, app, minute, units_nanos, seq)
+     SELECT wallet, minute / 1440, born_ms, incarnation, product, plan, billing, period, revision,
+        '', max(minute), units_nanos, seq
+     FROM usage WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))
+     GROUP BY minute / 1440, born_ms, incarnation, product, plan, billing, period, revision
+     ON CONFLICT DO UPDATE SET minute = excluded.minute, units_nanos = excluded.units_nanos,
+        seq = excluded.seq WHERE excluded.seq > seq",
+    "INSERT INTO daily_usage (wallet, day, born_ms, incarnation, product, plan, billing, period,
+        revision, app, minute, units_nanos, seq)
+     SELECT wallet, minute / 1440, born_ms, incarnation, product, plan, billing, period, revision,
+        app, max(minute), units_nanos, seq
+     FROM app_usage WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))
+     GROUP BY minute / 1440, born_ms, incarnation, product, plan, billing, period, revision, app
+     ON CONFLICT DO UPDATE SET minute = excluded.minute, units_nanos = excluded.units_nanos,
+        seq = excluded.seq WHERE excluded.seq > seq",
+    "DELETE FROM app_usage WHERE wallet = ?1
+     AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))",
     "DELETE FROM register WHERE wallet = ?1
      AND born_ms < min(?2, (SELECT horizon_ms FROM wallet WHERE wallet = ?1))",
     "DELETE FROM hold WHERE wallet = ?1

@@ -240,6 +240,7 @@ fn usage_row(usage: &UsageWrite) -> Value {
         "row": "usage",
         "meter": meter_value(&usage.meter),
         "incarnation": incarnation_value(usage.incarnation),
+        "app": usage.app.map(|app| app.to_string()),
         "minute": usage.minute,
         "units": usage.units.to_string(),
         "seq": usage.seq,

@@ -50,6 +50,7 @@ macro_rules! conformance {
             registers: lost_repeated_and_reordered_reports_merge_by_max,
             registers: a_register_past_its_range_is_refused_alone,
             registers: of_holds_and_usage_the_highest_seq_wins,
+            registers: of_usage_the_last_row_of_each_day_survives_the_purge,
             registers: below_the_horizon_nothing_is_read_and_all_is_purged,
             registers: suspense_rises_and_what_was_counted_keeps_its_first_value,
             registers: an_incarnation_keeps_its_first_birth_and_its_end,

@@ -149,6 +149,15 @@ impl Ledger for Faulty {
         self.inner.usage(wallet, from, to).await
     }
 
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError> {
+        self.inner.daily_usage(wallet, from, to).await
+    }
+
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError> {
         self.inner.purge(wallet, horizon).await
     }

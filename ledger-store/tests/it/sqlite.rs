@@ -236,7 +236,8 @@ async fn a_request_that_fails_half_way_leaves_nothing_and_undoes_nobody() {
     let ledger = backend.ledger();
     let (wallet, by) = (opened(&*ledger).await.header.wallet, incarnation(NOON));
     let meter = meter(wallet);
-    let row = |minute, units| UsageWrite { meter, incarnation: by, minute, units, seq: 1_000 };
+    let row =
+        |minute, units| UsageWrite { meter, incarnation: by, app: None, minute, units, seq: 1_000 };
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..40_i64 {
         let ledger = backend.ledger();

@@ -236,6 +236,15 @@ impl Ledger for SimLedger {
         self.look("usage", self.file.usage(wallet, from, to)).await
     }
 
+    async fn daily_usage(
+        &self,
+        wallet: WalletId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageWrite>, LedgerError> {
+        self.look("usage", self.file.daily_usage(wallet, from, to)).await
+    }
+
     async fn purge(&self, wallet: WalletId, horizon: UnixMillis) -> Result<(), LedgerError> {
         self.change("purge", self.file.purge(wallet, horizon)).await
     }

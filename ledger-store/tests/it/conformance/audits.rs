@@ -182,7 +182,14 @@ pub(crate) async fn everything_is_in_the_export<B: Backend>() {
     let hold = HoldWrite { wallet, incarnation: holder, amount: money("0.5"), seq: 1_000 };
     ledger.write_holds(&[hold]).await.unwrap();
     let minute = UnixMillis(NOON.0).0 / 60_000;
-    let usage = UsageWrite { meter, incarnation: holder, minute, units: units("2.5"), seq: 1_000 };
+    let usage = UsageWrite {
+        meter,
+        incarnation: holder,
+        app: None,
+        minute,
+        units: units("2.5"),
+        seq: 1_000,
+    };
     ledger.write_usage(&[usage]).await.unwrap();
     let mut change = read(&*ledger, wallet).await.account.change();
     let stamp = Stamp { mode: 0, epoch: 1, counter: 1 };

@@ -7,7 +7,8 @@ use tollgate_ledger_store::RegisterCell::{Live, Recovered};
 use tollgate_ledger_store::WalletRead;
 use tollgate_ledger_store::ledger::{Held, HoldWrite, Registration, Suspense, UsageWrite};
 use tollgate_metering::account::Cell;
-use tollgate_metering::{Meter, SuspenseReason, Units};
+use tollgate_metering::{AppId, Meter, SuspenseReason, Units};
+use uuid::Uuid;
 
 use super::Backend;
 use crate::fixtures::{NOON, incarnation, meter, money, opened, read, report, units, write};
@@ -84,6 +85,7 @@ pub(crate) async fn of_holds_and_usage_the_highest_seq_wins<B: Backend>() {
     let row = |minute, total: &str, seq| UsageWrite {
         meter,
         incarnation,
+        app: None,
         minute,
         units: units(total),
         seq,
@@ -93,6 +95,57 @@ pub(crate) async fn of_holds_and_usage_the_highest_seq_wins<B: Backend>() {
     ledger.write_usage(&[row(minute + 2, "8", 80), row(minute, "1", 10)]).await.unwrap();
     let found = ledger.usage(wallet, minute, minute + 2).await.unwrap();
     assert_eq!(found, [row(minute, "3", 30), row(minute + 1, "7", 70)]);
+}
+
+/// A month's report needs more than the ten days that minutes are kept for.
+pub(crate) async fn of_usage_the_last_row_of_each_day_survives_the_purge<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let mut account = opened(&*ledger).await;
+    let wallet = account.header.wallet;
+    let (meter, old, young) =
+        (meter(wallet), incarnation(NOON.minus(MILLISECOND)), incarnation(NOON));
+    let day = NOON.0.div_euclid(86_400_000);
+    let (one, two) = (AppId(Uuid::from_u128(1)), AppId(Uuid::from_u128(2)));
+    let row = |incarnation, app, days: i64, minute: i64, total: &str| UsageWrite {
+        meter,
+        incarnation,
+        app,
+        minute: (day + days) * 1_440 + minute,
+        units: units(total),
+        seq: NOON.0 * 1_000 + days * 1_000 + minute,
+    };
+    let rows = [
+        row(old, None, 0, 700, "3"),
+        row(old, Some(one), 0, 700, "3"),
+        row(old, None, 0, 1_439, "5"),
+        row(old, Some(two), 0, 1_439, "2"),
+        row(old, None, 1, 0, "6"),
+        row(old, Some(one), 1, 0, "4"),
+        row(young, None, 1, 1, "9"),
+    ];
+    ledger.write_usage(&rows).await.unwrap();
+    assert_eq!(ledger.usage(wallet, day * 1_440, (day + 2) * 1_440).await.unwrap().len(), 7);
+    let sorted = |mut rows: Vec<UsageWrite>| {
+        rows.sort_by_key(|row| (row.minute, row.incarnation, row.app));
+        rows
+    };
+    let want = sorted([&rows[1..4], &rows[4..]].concat());
+    let kept = async || sorted(ledger.daily_usage(wallet, day, day + 2).await.unwrap());
+    assert_eq!(kept().await, want);
+
+    let mut change = account.change();
+    change.header.horizon = NOON;
+    assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
+    account.apply(&change);
+    for _ in 0..2 {
+        ledger.purge(wallet, NOON).await.unwrap();
+        assert_eq!(kept().await, want);
+    }
+    let minutes = ledger.usage(wallet, day * 1_440, (day + 2) * 1_440).await.unwrap();
+    assert_eq!(minutes, rows[6..], "the minutes themselves are gone");
+    let second = sorted(ledger.daily_usage(wallet, day + 1, day + 2).await.unwrap());
+    assert_eq!(second, sorted(rows[4..].to_vec()));
 }
 
 /// Rule 6: readers ignore what was born before the horizon, whether it was removed or not, and
@@ -115,7 +168,7 @@ pub(crate) async fn below_the_horizon_nothing_is_read_and_all_is_purged<B: Backe
         let hold = HoldWrite { wallet, incarnation, amount: money("1"), seq };
         ledger.write_holds(&[hold]).await.unwrap();
         let (minute, total) = (NOON.0 / 60_000, units("5"));
-        let usage = UsageWrite { meter, incarnation, minute, units: total, seq };
+        let usage = UsageWrite { meter, incarnation, app: None, minute, units: total, seq };
         ledger.write_usage(&[usage]).await.unwrap();
         change.cells.insert((meter, incarnation), Cell { folded: units("5"), cut: None });
     }

@@ -7,7 +7,7 @@ use scylla::client::session::Session;
 use super::cluster::session;
 
 /// Tables whose rows are written at times of their own, with the columns that have them.
-const TIMED: [(&str, &str, &[&str]); 4] = [
+const TIMED: [(&str, &str, &[&str]); 6] = [
     (
         "register",
         "wallet, born, incarnation, product, plan, billing, period, revision",
@@ -18,6 +18,16 @@ const TIMED: [(&str, &str, &[&str]); 4] = [
         "usage",
         "wallet, day, born, incarnation, product, plan, billing, period, revision, minute",
         &["units"],
+    ),
+    (
+        "app_usage",
+        "wallet, day, born, incarnation, product, plan, billing, period, revision, app, minute",
+        &["units"],
+    ),
+    (
+        "daily_usage",
+        "wallet, block, day, born, incarnation, product, plan, billing, period, revision, app",
+        &["minute", "units"],
     ),
     (
         "suspense",
