@@ -435,6 +435,7 @@ fn split(
         incarnation,
         seq,
         registers: Vec::new(),
+        apps: Vec::new(),
         held: None,
         draw: None,
         is_fenced,
@@ -444,6 +445,13 @@ fn split(
         let is_fenced = is_fenced || unpriced.contains(&(meter.plan, meter.revision));
         let part = parts.entry((meter.wallet, is_fenced)).or_insert_with(|| empty(is_fenced));
         part.registers.push(*register);
+    }
+    for app in &report.apps {
+        // Beside its register, or nowhere.
+        let is_fenced = is_fenced || unpriced.contains(&(app.meter.plan, app.meter.revision));
+        if let Some(part) = parts.get_mut(&(app.meter.wallet, is_fenced)) {
+            part.apps.push(*app);
+        }
     }
     for (wallet, amount) in &report.holds {
         let part = parts.entry((*wallet, is_fenced)).or_insert_with(|| empty(is_fenced));

@@ -339,7 +339,7 @@ impl Inner {
         let Some(entry) = self.wallets.get(wallet) else { return missing };
         let tariffs = &self.wallets.books.tariffs;
         let held = asked.plan.with_tariff(asked.service_time, tariffs, |tariff| {
-            entry.hold(tariff, asked.units_max, asked.now)
+            entry.hold(tariff, asked.caller.app, asked.units_max, asked.now)
         });
         let (refusal, lack) = match held {
             Some(Ok(hold)) => {

@@ -28,7 +28,7 @@ use crate::account::{Account, SuspenseKey};
 use crate::id::{Incarnation, WalletId};
 use crate::meter::{Meter, Registers};
 use crate::money::Money;
-use crate::protocol::{OwnIncarnations, ReportedDraw, ReportedRegister};
+use crate::protocol::{OwnIncarnations, ReportedApp, ReportedDraw, ReportedRegister};
 use crate::rating::{RateBook, RatingError};
 use crate::time::UnixMillis;
 use crate::units::Units;
@@ -76,6 +76,8 @@ pub struct Part {
     pub seq: i64,
     /// Registers of the wallet.
     pub registers: Vec<ReportedRegister>,
+    /// Whose units they are, as far as it is known.
+    pub apps: Vec<ReportedApp>,
     /// Sum of the incarnation's open holds on the wallet, if the report says one.
     pub held: Option<Money>,
     /// What the incarnation has drawn of its grant, if the report says so.
@@ -99,7 +101,7 @@ pub struct NodeWallet {
     dirty: BTreeSet<(Meter, Incarnation)>,
     holds: BTreeMap<Incarnation, reports::Hold>,
     suspense: BTreeMap<SuspenseKey, reports::Waiting>,
-    usage: BTreeMap<(Meter, Incarnation), BTreeMap<i64, (Units, i64)>>,
+    usage: BTreeMap<reports::UsageKey, BTreeMap<i64, (Units, i64)>>,
     unsettled: BTreeMap<StreamId, stream::Unsettled>,
     subscribers: BTreeMap<StreamId, stream::Subscriber>,
     draws: grants::Draws,

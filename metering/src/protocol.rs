@@ -6,7 +6,7 @@
 //! and its order are explained at the service in `proto/tollgate/v1/sync.proto`.
 
 use crate::account::{Mode, Stamp};
-use crate::id::{Incarnation, WalletId};
+use crate::id::{AppId, Incarnation, WalletId};
 use crate::meter::Meter;
 use crate::money::Money;
 use crate::time::UnixMillis;
@@ -33,6 +33,22 @@ pub struct ReportedRegister {
     pub is_recovered: bool,
     /// Cumulative units beyond the proxy's `max_multiplier`: for suspense, not charged.
     pub excess: Units,
+}
+
+/// Apps that one meter's units are attributed to in one incarnation; those of further ones are
+/// attributed to nobody.
+pub const APPS_MAX: usize = 64;
+
+/// The part of a register that one app used. It stands in one report with the register; money
+/// does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedApp {
+    /// The meter.
+    pub meter: Meter,
+    /// The app.
+    pub app: AppId,
+    /// Cumulative units of the app in the reporting incarnation.
+    pub units: Units,
 }
 
 /// What an incarnation has drawn of its grant on a strict wallet, and acknowledges.
@@ -67,6 +83,8 @@ pub struct Report {
     pub seq: i64,
     /// Registers that were not called durable on this stream yet, or changed since.
     pub registers: Vec<ReportedRegister>,
+    /// Whose units they are, as far as it is known and changed.
+    pub apps: Vec<ReportedApp>,
     /// Sums of open holds by wallet that changed.
     pub holds: Vec<(WalletId, Money)>,
     /// Draws on strict wallets that changed, and acknowledged modes.

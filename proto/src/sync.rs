@@ -1,19 +1,30 @@
 //! Conversions of the messages of service `Sync`.
 
+use std::collections::BTreeMap;
+
 use tollgate_metering::account::{Mode, Overspend, Stamp};
 use tollgate_metering::protocol::{
-    OwnIncarnations, Report, ReportedDraw, ReportedRegister, Snapshot, SnapshotCeiling,
-    SnapshotMeter,
+    APPS_MAX, OwnIncarnations, Report, ReportedApp, ReportedDraw, ReportedRegister, Snapshot,
+    SnapshotCeiling, SnapshotMeter,
 };
-use tollgate_metering::{Incarnation, Money, UnixMillis, WalletId};
+use tollgate_metering::{AppId, Incarnation, Meter, Money, Units, UnixMillis, WalletId};
 
 use crate::error::{WireError, each, required};
-use crate::types::{PlanPrices, register, register_to_wire, wallet};
+use crate::types::{PlanPrices, register, register_to_wire, uuid, wallet};
 use crate::v1;
 
 /// A report as it travels.
 #[must_use]
 pub fn report_to_wire(report: &Report) -> v1::Report {
+    let mut apps: BTreeMap<Meter, Vec<v1::AppUnits>> = BTreeMap::new();
+    for ReportedApp { meter, app, units } in &report.apps {
+        let (app, units_nanos) = (app.0.as_bytes().to_vec(), register_to_wire(*units));
+        apps.entry(*meter).or_default().push(v1::AppUnits { app, units_nanos });
+    }
+    let registers = report.registers.iter().map(|reported| v1::Register {
+        apps: apps.remove(&reported.meter).unwrap_or_default(),
+        ..v1::Register::from(reported)
+    });
     let holds = report.holds.iter().map(|(wallet, amount)| v1::Held {
         wallet: wallet.0.as_bytes().to_vec(),
         amount: Some((*amount).into()),
@@ -21,7 +32,7 @@ pub fn report_to_wire(report: &Report) -> v1::Report {
     v1::Report {
         incarnation: Some(report.incarnation.into()),
         seq: report.seq,
-        registers: report.registers.iter().map(v1::Register::from).collect(),
+        registers: registers.collect(),
         holds: holds.collect(),
         draws: report.draws.iter().map(v1::Draw::from).collect(),
         is_final: report.is_final,
@@ -78,6 +89,7 @@ impl From<&ReportedRegister> for v1::Register {
             units_nanos: register_to_wire(reported.units),
             is_recovered: reported.is_recovered,
             excess_nanos: register_to_wire(reported.excess),
+            apps: Vec::new(),
         }
     }
 }
@@ -93,6 +105,10 @@ impl TryFrom<&v1::Register> for ReportedRegister {
             excess: register("excess_nanos", wire.excess_nanos)?,
         })
     }
+}
+
+fn app_units(wire: &v1::AppUnits) -> Result<(AppId, Units), WireError> {
+    Ok((AppId(uuid("app", &wire.app)?), register("units_nanos", wire.units_nanos)?))
 }
 
 impl From<Stamp> for v1::Stamp {
@@ -146,10 +162,18 @@ impl TryFrom<&v1::Report> for Report {
         let holds = each("holds", &wire.holds, |held| -> Result<(WalletId, Money), WireError> {
             Ok((wallet("wallet", &held.wallet)?, required("amount", &held.amount)?))
         })?;
+        let registers = each("registers", &wire.registers, ReportedRegister::try_from)?;
+        let mut apps = Vec::new();
+        for (reported, register) in registers.iter().zip(&wire.registers) {
+            let used = each("registers.apps", &register.apps, app_units)?.into_iter();
+            let meter = reported.meter;
+            apps.extend(used.map(|(app, units)| ReportedApp { meter, app, units }).take(APPS_MAX));
+        }
         Ok(Report {
             incarnation: required("incarnation", &wire.incarnation)?,
             seq: wire.seq,
-            registers: each("registers", &wire.registers, ReportedRegister::try_from)?,
+            registers,
+            apps,
             holds,
             draws: each("draws", &wire.draws, ReportedDraw::try_from)?,
             is_final: wire.is_final,

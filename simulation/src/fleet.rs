@@ -433,6 +433,7 @@ impl Gateway {
             incarnation: self.incarnation,
             seq: site.seq,
             registers: vec![register],
+            apps: Vec::new(),
             held: Some(self.wallet.held(Life(0))),
             draw: None,
             is_fenced: false,

@@ -50,6 +50,7 @@ fn to_wire(caller: &Caller) -> v1::Caller {
         developer_email: caller.developer_email.clone(),
         is_developer_active: caller.is_developer_active,
         app: caller.app_name.clone(),
+        app_id: caller.app.as_bytes().to_vec(),
         is_app_approved: caller.app_status == Approval::Approved,
         is_key_approved: caller.key_status == Approval::Approved,
         key_expires_at_ms: caller.key_expires_at.map_or(0, |at| at.0),

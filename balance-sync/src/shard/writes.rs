@@ -277,7 +277,7 @@ async fn write_usage(node: &Node, rows: Vec<UsageRow>) -> UsageWritten {
         .map(|row| UsageWrite {
             meter: row.meter,
             incarnation: row.incarnation,
-            app: None,
+            app: row.app,
             minute: row.minute,
             units: row.units,
             seq: row.seq,

@@ -138,8 +138,15 @@ impl Gateway {
         is_final: bool,
     ) -> i64 {
         self.seq += 1;
-        let report =
-            Report { incarnation, seq: self.seq, registers, holds, draws: Vec::new(), is_final };
+        let report = Report {
+            incarnation,
+            seq: self.seq,
+            registers,
+            apps: Vec::new(),
+            holds,
+            draws: Vec::new(),
+            is_final,
+        };
         self.send(Inbound::Report(report_to_wire(&report))).await;
         self.seq
     }

@@ -1,6 +1,6 @@
 //! What a consumer key stands for.
 
-use tollgate_metering::{BillingType, Currency, DeveloperId, ProductId, UnixMillis};
+use tollgate_metering::{AppId, BillingType, Currency, DeveloperId, ProductId, UnixMillis};
 use tollgate_proto::{Problem, WireError, v1};
 
 use super::product::{Payer, ProductAccess};
@@ -12,6 +12,8 @@ use crate::tariffs::Tariffs;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) developer: DeveloperId,
+    /// Whose units they are; an older node does not say.
+    pub(crate) app: Option<AppId>,
     is_developer_active: bool,
     /// Key and app.
     is_approved: bool,
@@ -50,7 +52,9 @@ impl Caller {
         });
         let products = granted.map(|product| ProductAccess::read(product, &payer));
         let named = wire.products.iter().map(|each| tollgate_proto::uuid("product", &each.product));
+        let app = (!wire.app_id.is_empty()).then(|| tollgate_proto::uuid("app_id", &wire.app_id));
         Ok(Self {
+            app: app.transpose()?.map(AppId),
             developer: DeveloperId(tollgate_proto::uuid("developer", &wire.developer)?),
             is_developer_active: wire.is_developer_active,
             is_approved: wire.is_app_approved && wire.is_key_approved,

@@ -45,6 +45,7 @@ fn product(number: u128, resources: &[&str]) -> v1::ProductAccess {
 
 fn wire(products: Vec<v1::ProductAccess>) -> v1::Caller {
     v1::Caller {
+        app_id: Uuid::from_u128(77).as_bytes().to_vec(),
         developer: id(1),
         is_developer_active: true,
         is_app_approved: true,

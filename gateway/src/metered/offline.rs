@@ -73,6 +73,7 @@ impl Offline {
         let revision = Some(v1::RatePlanRevision { plan: id(PLAN), revision: 1, bands });
         let plan = v1::Plan { revision, currency: "EUR".to_owned(), window: Some(window) };
         let wire = v1::Caller {
+            app_id: Uuid::from_u128(77).as_bytes().to_vec(),
             developer: id(wallet.0.as_u128()),
             is_developer_active: true,
             is_app_approved: true,

@@ -7,13 +7,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tollgate_metering::protocol::ReportedDraw;
 use tollgate_metering::wallet::{Hold, HoldError, Life, ROTATE_AT, Taken, Tariff, View, Wallet};
-use tollgate_metering::{Meter, Money, Units, WalletId};
+use tollgate_metering::{AppId, Meter, Money, Units, WalletId};
 
+use self::apps::AppCounts;
 pub(crate) use self::told::SettledCall;
 use super::Books;
 use crate::incarnation::OwnLife;
 use crate::spend_file::{Spend, SpendFileError};
 
+mod apps;
 mod exchange;
 mod told;
 
@@ -34,6 +36,8 @@ pub(crate) struct WalletEntry {
 #[derive(Debug)]
 struct Cell {
     wallet: Wallet,
+    /// Whose its units are.
+    apps: AppCounts,
     feed: Feed,
     /// The node that it is subscribed at.
     node: u8,
@@ -118,6 +122,8 @@ pub(crate) struct Lack {
 pub(crate) struct WalletHold {
     entry: Arc<WalletEntry>,
     hold: Option<Hold>,
+    /// Who calls.
+    app: Option<AppId>,
 }
 
 /// One register or sum of holds to report, by incarnation.
@@ -133,6 +139,17 @@ pub(crate) enum Changed {
         meter: Meter,
         /// Its totals.
         spend: Spend,
+    },
+    /// The part of that register that an app used.
+    App {
+        /// The incarnation.
+        life: Life,
+        /// The meter.
+        meter: Meter,
+        /// The app.
+        app: AppId,
+        /// Its total.
+        units: Units,
     },
     /// What is held now.
     Held {
@@ -156,6 +173,7 @@ impl WalletEntry {
     pub(super) fn new(id: WalletId, books: Arc<Books>, is_blocked: bool) -> Self {
         let cell = Cell {
             wallet: Wallet::default(),
+            apps: AppCounts::default(),
             feed: Feed::Idle,
             node: NO_NODE,
             // Nothing is known of it: whatever changes first is reported at once.
@@ -169,10 +187,11 @@ impl WalletEntry {
         Self { id, used_s: AtomicU32::new(0), cell: Mutex::new(cell), books }
     }
 
-    /// Sets aside the price of one call, which takes `units_max` at most.
+    /// Sets aside the price of one call of an app, which takes `units_max` at most.
     pub(crate) fn hold(
         self: Arc<Self>,
         tariff: &Arc<Tariff>,
+        app: Option<AppId>,
         units_max: Units,
         now: Duration,
     ) -> Result<WalletHold, NoHold> {
@@ -192,7 +211,7 @@ impl WalletEntry {
             self.books.change(self.id);
         }
         match answer {
-            Ok(hold) => Ok(WalletHold { entry: self, hold: Some(hold) }),
+            Ok(hold) => Ok(WalletHold { entry: self, hold: Some(hold), app }),
             Err(refused) => {
                 life.end_call();
                 Err(refused)
@@ -235,13 +254,16 @@ impl WalletEntry {
     }
 
     /// Counts a call's units in the wallet and in the spend file; where the register stands then.
-    fn settle(&self, hold: Hold, units: Units, excess: Units) -> u64 {
+    fn settle(&self, hold: Hold, app: Option<AppId>, units: Units, excess: Units) -> u64 {
         let (life, slot) = (self.books.lives.get(hold.life), hold.slot);
         let (nanos, is_newly_changed) = {
             let mut cell = self.cell.lock();
             let settled = cell.wallet.settle(hold, units);
             // Stored under the lock: of two totals the greater must be stored last.
             life.file.store(slot, settled.nanos);
+            if let Some(app) = app {
+                cell.apps.count(life.life, slot, app, units.beyond(settled.beyond));
+            }
             if !excess.is_zero() || !settled.beyond.is_zero() {
                 life.file.add_excess(slot, excess.plus(settled.beyond).unwrap_or(Units::MAX));
             }
@@ -313,6 +335,8 @@ impl WalletEntry {
     pub(crate) fn set_node(&self, node: Option<u8>) {
         let mut cell = self.cell.lock();
         cell.node = node.unwrap_or(NO_NODE);
+        // The node before may have heard of apps and not written it.
+        cell.apps.tell_again();
         cell.feed = match (node, cell.feed) {
             (None, Feed::Live) => Feed::Live,
             (None, _) => Feed::Idle,
@@ -384,6 +408,7 @@ impl WalletEntry {
         }
         // What an incarnation counted that has left the list is in the ledger, and in the next snapshot.
         cell.wallet.forget(is_own);
+        cell.apps.forget(is_own);
         let is_empty = cell.wallet.registers().next().is_none();
         cell.is_evicted = is_empty;
         is_empty
@@ -413,6 +438,7 @@ impl Cell {
 
     fn forget(&mut self, is_own: &dyn Fn(Life) -> bool) {
         self.wallet.forget(is_own);
+        self.apps.forget(is_own);
         if self.feed == Feed::Live {
             self.feed = Feed::Awaited;
         }
@@ -434,7 +460,7 @@ impl WalletHold {
     /// Turns the hold into units.
     pub(crate) fn settle(mut self, units: Units, excess: Units) {
         if let Some(hold) = self.hold.take() {
-            self.entry.settle(hold, units, excess);
+            self.entry.settle(hold, self.app, units, excess);
         }
     }
 }

@@ -157,6 +157,7 @@ impl Ledger {
         let billing =
             if books.is_postpaid { v1::BillingType::Postpaid } else { v1::BillingType::Prepaid };
         v1::Caller {
+            app_id: Uuid::from_u128(77).as_bytes().to_vec(),
             developer: Uuid::from_u128(8).as_bytes().to_vec(),
             is_developer_active: true,
             is_app_approved: true,

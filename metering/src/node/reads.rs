@@ -193,7 +193,7 @@ impl NodeWallet {
             self.give_up(key);
         }
         self.holds.retain(|incarnation, _| !is_late(*incarnation));
-        self.usage.retain(|(_, incarnation), _| !is_late(*incarnation));
+        self.usage.retain(|(_, incarnation, _), _| !is_late(*incarnation));
         self.draws.forget(&is_late);
     }
 

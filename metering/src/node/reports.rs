@@ -5,16 +5,19 @@ use std::time::Duration;
 use super::stream::{Arrival, StreamId};
 use super::{NodeWallet, Part, USAGE_MINUTES_MAX};
 use crate::account::{SuspenseKey, SuspenseReason};
-use crate::id::Incarnation;
+use crate::id::{AppId, Incarnation};
 use crate::meter::{Meter, Register};
 use crate::money::Money;
-use crate::protocol::ReportedRegister;
+use crate::protocol::{APPS_MAX, ReportedApp, ReportedRegister};
 use crate::rating::RatingError;
 use crate::time::UnixMillis;
 use crate::units::Units;
 
 /// Microseconds of a minute.
 const MINUTE_US: i64 = 60_000_000;
+
+/// A register, or the part of it that one app used.
+pub(super) type UsageKey = (Meter, Incarnation, Option<AppId>);
 
 /// The newest report that raised each cell of a register.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +69,9 @@ impl NodeWallet {
         if part.is_fenced {
             return;
         }
+        for ReportedApp { meter, app, units } in part.apps.iter().copied() {
+            self.note_usage((meter, part.incarnation, Some(app)), units, part.seq);
+        }
         if let Some(amount) = part.held {
             self.hold(part.incarnation, amount, part.seq, now);
         }
@@ -106,7 +112,7 @@ impl NodeWallet {
         let durable = self.durable.get(&key).copied().unwrap_or_default();
         if before.units() != units {
             self.changes += 1;
-            self.note_usage(reported.meter, part.incarnation, units, part.seq);
+            self.note_usage((reported.meter, part.incarnation, None), units, part.seq);
         }
         let is_unsettled = heard.live > durable.live || heard.recovered > durable.recovered;
         if is_unsettled {
@@ -115,8 +121,16 @@ impl NodeWallet {
         is_unsettled
     }
 
-    fn note_usage(&mut self, meter: Meter, incarnation: Incarnation, units: Units, seq: i64) {
-        let minutes = self.usage.entry((meter, incarnation)).or_default();
+    fn note_usage(&mut self, key: UsageKey, units: Units, seq: i64) {
+        let (meter, incarnation, app) = key;
+        if app.is_some() && !self.usage.contains_key(&key) {
+            let from = (meter, incarnation, None);
+            let of_meter = self.usage.range(from..).map(|(key, _)| (key.0, key.1));
+            if of_meter.take_while(|each| *each == (meter, incarnation)).count() > APPS_MAX {
+                return;
+            }
+        }
+        let minutes = self.usage.entry(key).or_default();
         let row = minutes.entry(seq.div_euclid(MINUTE_US)).or_insert((units, seq));
         *row = (row.0.max(units), row.1.max(seq));
         if minutes.len() > USAGE_MINUTES_MAX {

@@ -50,7 +50,7 @@ fn register(meter: Meter, whole: u64) -> ReportedRegister {
 }
 
 fn part(incarnation: Incarnation, seq: i64, registers: Vec<ReportedRegister>) -> Part {
-    Part { incarnation, seq, registers, held: None, draw: None, is_fenced: false }
+    Part { incarnation, seq, registers, apps: Vec::new(), held: None, draw: None, is_fenced: false }
 }
 
 fn own(number: u64, incarnations: &[Incarnation]) -> Arc<OwnIncarnations> {

@@ -6,7 +6,7 @@ use super::reports::{Hold, Waiting};
 use super::stream::{Arrival, StreamId, StreamMark, Unsettled};
 use super::{NodeWallet, USAGE_MINUTES_MAX, WRITE_AGE_MAX};
 use crate::account::{SuspenseKey, SuspenseReason};
-use crate::id::{Incarnation, WalletId};
+use crate::id::{AppId, Incarnation, WalletId};
 use crate::meter::Meter;
 use crate::money::Money;
 use crate::time::UnixMillis;
@@ -61,6 +61,8 @@ pub struct UsageRow {
     pub meter: Meter,
     /// The incarnation.
     pub incarnation: Incarnation,
+    /// The app whose part this is; `None` for the register itself.
+    pub app: Option<AppId>,
     /// The minute, counted from 1970.
     pub minute: i64,
     /// Cumulative units at its end.
@@ -214,12 +216,13 @@ impl NodeWallet {
         }
         let first_open = ended_by.0.div_euclid(MINUTE_MS);
         let mut rows = Vec::new();
-        for ((meter, incarnation), minutes) in &mut self.usage {
+        for ((meter, incarnation, app), minutes) in &mut self.usage {
             let open = minutes.split_off(&first_open);
             let ended = std::mem::replace(minutes, open);
             rows.extend(ended.into_iter().map(|(minute, (units, seq))| UsageRow {
                 meter: *meter,
                 incarnation: *incarnation,
+                app: *app,
                 minute,
                 units,
                 seq,
@@ -232,7 +235,7 @@ impl NodeWallet {
     /// Puts minutes back that were not written.
     pub fn return_usage(&mut self, rows: &[UsageRow]) {
         for row in rows {
-            let minutes = self.usage.entry((row.meter, row.incarnation)).or_default();
+            let minutes = self.usage.entry((row.meter, row.incarnation, row.app)).or_default();
             let known = minutes.entry(row.minute).or_insert((row.units, row.seq));
             *known = (known.0.max(row.units), known.1.max(row.seq));
             if minutes.len() > USAGE_MINUTES_MAX {

@@ -215,7 +215,7 @@ pub struct Draw {
     #[prost(message, optional, tag = "7")]
     pub wanted: ::core::option::Option<Money>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Register {
     #[prost(message, optional, tag = "1")]
     pub meter: ::core::option::Option<Meter>,
@@ -228,6 +228,19 @@ pub struct Register {
     /// Cumulative nano-units beyond the proxy's max_multiplier: for suspense, not charged.
     #[prost(uint64, tag = "4")]
     pub excess_nanos: u64,
+    /// Whose the units are, as far as the gateway knows; those that changed since they were reported.
+    /// What is missing is attributed to nobody; what is charged does not depend on it.
+    #[prost(message, repeated, tag = "5")]
+    pub apps: ::prost::alloc::vec::Vec<AppUnits>,
+}
+/// The part of a register that one app used.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AppUnits {
+    #[prost(bytes = "vec", tag = "1")]
+    pub app: ::prost::alloc::vec::Vec<u8>,
+    /// Cumulative nano-units, at most 2^63 - 1.
+    #[prost(uint64, tag = "2")]
+    pub units_nanos: u64,
 }
 /// Sum of the incarnation's open holds on a wallet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -976,6 +989,9 @@ pub struct Caller {
     pub products: ::prost::alloc::vec::Vec<ProductAccess>,
     #[prost(message, repeated, tag = "11")]
     pub wallets: ::prost::alloc::vec::Vec<Wallet>,
+    /// Id of the app.
+    #[prost(bytes = "vec", tag = "12")]
+    pub app_id: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Wallet {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tollgate_metering::account::{Mode, Overspend, Stamp};
 use tollgate_metering::protocol::{
-    OwnIncarnations, Report, ReportedDraw, ReportedRegister, Snapshot, SnapshotCeiling,
-    SnapshotMeter,
+    OwnIncarnations, Report, ReportedApp, ReportedDraw, ReportedRegister, Snapshot,
+    SnapshotCeiling, SnapshotMeter,
 };
 use tollgate_metering::rating::Band;
 use tollgate_metering::{
-    BillingType, Incarnation, Meter, Money, Period, PlanId, ProductId, Rates, Units, UnixMillis,
-    WalletId,
+    AppId, BillingType, Incarnation, Meter, Money, Period, PlanId, ProductId, Rates, Units,
+    UnixMillis, WalletId,
 };
 use tollgate_proto::{PlanPrices, report_to_wire, snapshot_to_wire, v1};
 use uuid::Uuid;
@@ -43,6 +43,13 @@ fn report() -> Report {
         incarnation: incarnation(9),
         seq: 1_795_305_600_000_001,
         registers: registers.to_vec(),
+        apps: [(BillingType::Prepaid, 1), (BillingType::Prepaid, 2), (BillingType::Postpaid, 1)]
+            .map(|(billing, app)| ReportedApp {
+                meter: meter(billing),
+                app: AppId(Uuid::from_u128(app)),
+                units: Units::from_register(4),
+            })
+            .to_vec(),
         holds: vec![(WalletId(Uuid::from_u128(1)), "0.01".parse().unwrap())],
         draws: vec![ReportedDraw {
             wallet: WalletId(Uuid::from_u128(1)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_metering::protocol::{Report, ReportedDraw, ReportedRegister};
+use tollgate_metering::protocol::{Report, ReportedApp, ReportedDraw, ReportedRegister};
 use tollgate_metering::wallet::Life;
 use tollgate_metering::{Meter, Money, Units, WalletId};
 use tollgate_proto::v1::gateway_message::Message as ToNode;
@@ -15,13 +15,14 @@ use crate::spend_file::{Spend, SpendFile};
 use crate::sync_client::nodes::{Node, Pending, route};
 use crate::wallet_cache::{Changed, Due, WalletEntry};
 
-/// Registers and holds in one report.
+/// Registers, apps and holds in one report, but for the rest of the last wallet.
 pub(super) const LINES_MAX: usize = 4_000;
 
 /// What one report will carry.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pub(super) registers: Vec<ReportedRegister>,
+    pub(super) apps: Vec<ReportedApp>,
     pub(super) slots: Vec<(u32, Spend)>,
     pub(super) holds: Vec<(WalletId, Money)>,
     pub(super) draws: Vec<ReportedDraw>,
@@ -103,6 +104,10 @@ impl Hub {
                 lines.add(slot, meter, spend, false);
                 touched.push(life);
             }
+            Changed::App { life, meter, app, units } => {
+                let lines = batches.entry((node, life)).or_default();
+                lines.apps.push(ReportedApp { meter, app, units });
+            }
             Changed::Held { life, amount } => {
                 batches.entry((node, life)).or_default().holds.push((entry.id, amount));
                 touched.push(life);
@@ -156,9 +161,9 @@ impl Hub {
         now: Duration,
     ) {
         let seq = self.sequence.next(self.parts.clock.unix_us(), now);
-        let Lines { registers, slots, holds, draws, wallets } = lines;
+        let Lines { registers, apps, slots, holds, draws, wallets } = lines;
         let incarnation = file.incarnation();
-        let report = Report { incarnation, seq, registers, holds, draws, is_final };
+        let report = Report { incarnation, seq, registers, apps, holds, draws, is_final };
         let is_sent = self.nodes[node].send(ToNode::Report(report_to_wire(&report)));
         let file = Arc::clone(file);
         let pending = Pending { file, seq, registers: slots, wallets, is_final };
@@ -185,6 +190,7 @@ impl Lines {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.registers.len() + self.holds.len() + self.draws.len() >= LINES_MAX
+        let lines = self.registers.len() + self.holds.len() + self.draws.len();
+        lines + self.apps.len() >= LINES_MAX
     }
 }

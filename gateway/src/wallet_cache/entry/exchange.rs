@@ -14,7 +14,12 @@ use super::{Changed, Due, Merged, WalletEntry};
 impl WalletEntry {
     /// Reports the wallet at the next tick, whether it changed or not, and whatever is left in it.
     pub(crate) fn report_now(&self) {
-        let is_newly_due = self.cell.lock().report_now();
+        let is_newly_due = {
+            let mut cell = self.cell.lock();
+            // Who asks may have lost what was told.
+            cell.apps.tell_again();
+            cell.report_now()
+        };
         if is_newly_due {
             self.books.change(self.id);
         }
@@ -52,7 +57,7 @@ impl WalletEntry {
 
     /// What there is to report, and what the next call may cost at most.
     pub(crate) fn take_changes(&self, take: &mut impl FnMut(Changed)) -> Money {
-        let mut cell = self.cell.lock();
+        let cell = &mut *self.cell.lock();
         (cell.is_changed, cell.is_due) = (false, false);
         let mut told: Option<Life> = None;
         for (tariff, register) in cell.wallet.registers() {
@@ -61,6 +66,9 @@ impl WalletEntry {
                 let (life, slot, meter) = (register.life, register.slot, tariff.meter(self.id));
                 let spend = own.file.spend(slot);
                 take(Changed::Register { life, slot, meter, spend });
+                cell.apps.take_changed(life, slot, |app, units| {
+                    take(Changed::App { life, meter, app, units });
+                });
             }
             if told != Some(register.life) {
                 told = Some(register.life);

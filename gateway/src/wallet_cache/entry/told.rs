@@ -37,7 +37,7 @@ impl WalletHold {
         let entry = &self.entry;
         let incarnation = entry.books.lives.get(hold.life).file.incarnation().id;
         let estimate = entry.cell.lock().wallet.estimate(&hold, units);
-        let nanos = entry.settle(hold, units, excess);
+        let nanos = entry.settle(hold, self.app, units, excess);
         let (tariff, cost) = estimate?;
         let minute = entry.books.service_time(now)?.0.div_euclid(MINUTE_MS);
         let receipt = Receipt {

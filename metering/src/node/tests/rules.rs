@@ -1,6 +1,8 @@
 //! One rule a test.
 
 use super::*;
+use crate::AppId;
+use crate::protocol::{APPS_MAX, ReportedApp};
 
 const A: StreamId = StreamId(1);
 const B: StreamId = StreamId(2);
@@ -333,6 +335,33 @@ fn a_minute_of_usage_is_a_row_once_it_is_over() {
     node.report(A, 1, &part(incarnation(11), 60_000_002, vec![register(meter(1), 10)]), NOW);
     node.return_usage(&rows);
     assert_eq!(node.take_usage(over)[1].units, units(10));
+}
+
+/// Apps are rows beside their register; a report that goes to suspense counts for nobody.
+#[test]
+fn usage_of_apps_stands_beside_that_of_registers() {
+    let (mut node, ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
+    reread(&mut node, &ledger, mark(0, 0));
+    let app = |number| AppId(uuid::Uuid::from_u128(number));
+    let used =
+        |number, whole| ReportedApp { meter: meter(1), app: app(number), units: units(whole) };
+    let report = |seq, whole, apps| Part {
+        apps,
+        ..part(incarnation(11), seq, vec![register(meter(1), whole)])
+    };
+    node.report(A, 1, &report(1, 5, vec![used(1, 3), used(2, 2)]), NOW);
+    node.report(A, 2, &report(2, 6, vec![used(1, 4)]), NOW);
+    let fenced = Part { is_fenced: true, ..report(3, 9, vec![used(1, 7)]) };
+    node.report(A, 3, &fenced, NOW);
+    let rows = node.take_usage(UnixMillis(60_000));
+    let seen: Vec<_> = rows.iter().map(|row| (row.app, row.units)).collect();
+    assert_eq!(seen, [(None, units(6)), (Some(app(1)), units(4)), (Some(app(2)), units(2))]);
+    node.return_usage(&rows);
+    assert_eq!(node.take_usage(UnixMillis(60_000)), rows);
+
+    let many = (0..2 * APPS_MAX as u128).map(|number| used(number, 1)).collect();
+    node.report(A, 4, &report(4, 7, many), NOW);
+    assert_eq!(node.take_usage(UnixMillis(60_000)).len(), 1 + APPS_MAX);
 }
 
 #[test]

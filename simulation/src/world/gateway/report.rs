@@ -153,7 +153,8 @@ impl World {
             to.pending.push_back(pending);
         }
         let incarnation = file.incarnation;
-        let report = Report { incarnation, seq, registers, holds, draws, is_final };
+        let report =
+            Report { incarnation, seq, registers, apps: Vec::new(), holds, draws, is_final };
         if has_content || is_final {
             note!(
                 self,

@@ -238,8 +238,15 @@ impl World {
 /// A report wallet by wallet.
 fn split(report: &Report, is_fenced: bool) -> BTreeMap<WalletId, Part> {
     let (incarnation, seq) = (report.incarnation, report.seq);
-    let empty =
-        || Part { incarnation, seq, registers: Vec::new(), held: None, draw: None, is_fenced };
+    let empty = || Part {
+        incarnation,
+        seq,
+        registers: Vec::new(),
+        apps: Vec::new(),
+        held: None,
+        draw: None,
+        is_fenced,
+    };
     let mut parts: BTreeMap<WalletId, Part> = BTreeMap::new();
     for register in &report.registers {
         let part = parts.entry(register.meter.wallet).or_insert_with(empty);

@@ -347,6 +347,7 @@ impl World {
             incarnation: gateway.incarnation,
             seq: self.seq,
             registers: registers.collect(),
+            apps: Vec::new(),
             held: Some(gateway.wallet.held(Life(0))),
             draw: draws.first().map(|(_, draw)| *draw),
             is_fenced: false,

@@ -46,6 +46,7 @@ impl World {
             incarnation: gateway.incarnation,
             seq: self.seq,
             registers: Vec::new(),
+            apps: Vec::new(),
             held: None,
             draw: Some(known.filter(|draw| draw.mode >= mode).unwrap_or(nothing)),
             is_fenced: false,
