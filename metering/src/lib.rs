@@ -15,6 +15,7 @@ pub mod booking;
 mod decimal;
 pub mod exposure;
 pub mod id;
+pub mod lines;
 pub mod meter;
 pub mod money;
 pub mod node;
