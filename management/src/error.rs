@@ -45,6 +45,9 @@ pub(crate) enum ApiError {
     /// A value that is wrong.
     #[error("{field}: {reason}")]
     Invalid { field: String, reason: String },
+    /// More than an answer may be made of.
+    #[error("answer would be made of more than {most} {what}: ask for fewer days or groups")]
+    TooMuch { what: &'static str, most: usize },
     /// A part of Apigee that is not here.
     #[error("{0} are not supported here")]
     Unsupported(&'static str),

@@ -18,11 +18,17 @@
 //! unless the query says `force=true`, which the journal then shows.
 //! `GET /openapi.json` describes all of it; a new route gets a line in `describe` at the end of its
 //! module of `routes`, which `openapi` explains and a test asks for.
+//! `GET …/reports/charges` (also below a developer) tells charges apart by developer, app, product,
+//! plan, revision and day; `…/developers/{developer}/statements/{currency}` is the statement of a
+//! wallet, `…/explain/{currency}` says why charges are what they are, and
+//! `POST …/reprice/{currency}` what they would have been. Reports are JSON or, with `format=csv`,
+//! the same lines as CSV; see `docs/reports.md`.
 //! Not here: what a record must fulfil (`ledger-store::catalogue`), how money is booked
 //! (`ledger-store::book`), TLS.
 
 mod audit;
 mod auth;
+mod charges;
 mod error;
 mod exposures;
 mod extract;
@@ -36,6 +42,7 @@ mod router;
 mod routes;
 mod server;
 mod shapes;
+mod span;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,15 +25,15 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 
 pub(crate) use numbers::{Int32Input, Int64Input, Int64Text};
-pub(crate) use paths::Paths;
+pub(crate) use paths::{Describing, Paths};
 
 use crate::routes::{
-    apps, attributes, audit, balances, developers, health, keys, org_apps, organizations, plans,
-    products, subscriptions, tokens, wallets,
+    apps, attributes, audit, balances, developers, explain, health, keys, org_apps, organizations,
+    plans, products, reports, subscriptions, tokens, wallets,
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 14] = [
+const MODULES: [fn(&mut Paths); 16] = [
     organizations::describe,
     developers::describe,
     balances::describe,
@@ -47,6 +47,8 @@ const MODULES: [fn(&mut Paths); 14] = [
     plans::describe,
     tokens::describe,
     audit::describe,
+    reports::describe,
+    explain::describe,
     health::describe,
 ];
 

@@ -63,9 +63,10 @@ impl ApiError {
             }
             ApiError::Method => kind(Http::METHOD_NOT_ALLOWED, "UNIMPLEMENTED", None),
             ApiError::TooLarge { .. } => kind(Http::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT", None),
-            ApiError::Body(_) | ApiError::Query { .. } | ApiError::Invalid { .. } => {
-                kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", None)
-            }
+            ApiError::Body(_)
+            | ApiError::Query { .. }
+            | ApiError::Invalid { .. }
+            | ApiError::TooMuch { .. } => kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", None),
             ApiError::OutOfRange { .. } => kind(Http::BAD_REQUEST, "OUT_OF_RANGE", None),
             ApiError::Booking(_) | ApiError::Standing(_) => {
                 kind(Http::INTERNAL_SERVER_ERROR, "INTERNAL", None)

@@ -16,8 +16,8 @@ use crate::error::ApiError;
 use crate::permission::may;
 use crate::routes::attributes::Permitted;
 use crate::routes::{
-    apps, attributes, audit, balances, developers, health, keys, org_apps, organizations, plans,
-    products, subscriptions, tokens, wallets,
+    apps, attributes, audit, balances, developers, explain, health, keys, org_apps, organizations,
+    plans, products, reports, subscriptions, tokens, wallets,
 };
 use crate::{Parts, openapi, respond};
 
@@ -42,7 +42,8 @@ pub(crate) fn router(parts: Parts) -> Router {
         .merge(access_paths(&api))
         .merge(product_paths())
         .merge(token_paths())
-        .merge(audit_paths());
+        .merge(audit_paths())
+        .merge(report_paths());
     let recorder = Recorder { api: api.clone(), routes: v1.clone().with_state(api.clone()) };
     let v1 = v1
         .layer(middleware::from_fn_with_state(recorder, record))
@@ -192,6 +193,16 @@ fn all_attributes<R: Permitted, W: Permitted>() -> MethodRouter<Api> {
 
 fn one_attribute<R: Permitted, W: Permitted>() -> MethodRouter<Api> {
     get(attributes::get::<R>).post(attributes::set::<W>).delete(attributes::remove::<W>)
+}
+
+fn report_paths() -> Router<Api> {
+    let at = |path: &str| format!("/organizations/{{organization}}/developers/{{developer}}{path}");
+    Router::new()
+        .route("/organizations/{organization}/reports/charges", get(reports::charges))
+        .route(&at("/reports/charges"), get(reports::charges_of))
+        .route(&at("/statements/{currency}"), get(reports::statement))
+        .route(&at("/explain/{currency}"), get(explain::explain))
+        .route(&at("/reprice/{currency}"), post(explain::reprice))
 }
 
 fn app_groups() -> MethodRouter<Api> {

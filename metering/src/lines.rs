@@ -209,6 +209,14 @@ impl Sources<'_> {
         cutoffs
     }
 
+    /// Entries that added to a meter's units.
+    fn recorded(&self) -> impl Iterator<Item = (Meter, &Entry)> {
+        let is_counted =
+            |entry: &&Entry| matches!(entry.kind, EntryKind::Usage | EntryKind::SuspenseCharge);
+        let counted = self.entries.iter().filter(is_counted);
+        counted.filter_map(|entry| Some((entry.meter?, entry)))
+    }
+
     /// A meter's charge by the time it was closed at.
     fn parts(
         &self,
@@ -225,8 +233,10 @@ impl Sources<'_> {
         let (in_time, late): (Vec<&Entry>, Vec<&Entry>) =
             checkpoints.iter().copied().partition(|entry| entry.at <= cutoff);
         // A meter that cost nothing when it was closed has no checkpoint of that.
-        let heard = self.heard_by(meter, Day::of(cutoff))?;
-        let counted = in_time.last().map_or(heard, |entry| entry.units.max(heard));
+        let counted = match in_time.last() {
+            Some(entry) => entry.units,
+            None => self.heard_before(meter, Day::of(cutoff))?,
+        };
         let most = late.first().map_or(total, |entry| entry.units.min(total));
         let mut through = counted.min(most);
         let mut main = closed;
@@ -246,15 +256,18 @@ impl Sources<'_> {
         Ok(parts)
     }
 
-    /// Units of a meter that had been reported by the end of a day.
-    fn heard_by(&self, meter: &Meter, day: Day) -> Result<Units, RatingError> {
+    /// Units of a meter that had been reported before a day.
+    fn heard_before(&self, meter: &Meter, day: Day) -> Result<Units, RatingError> {
         let mut totals: BTreeMap<Incarnation, Units> = BTreeMap::new();
         let of_meter = self.usage.iter().filter(|row| row.meter == *meter && row.app.is_none());
-        for row in of_meter.filter(|row| row.day <= day) {
+        for row in of_meter.filter(|row| row.day < day) {
             let total = totals.entry(row.incarnation).or_default();
             *total = row.units.max(*total);
         }
-        Ok(totals.values().try_fold(Units::ZERO, |sum, units| sum.plus(*units))?)
+        let of_meter = self.recorded().filter(|(each, _)| each == meter);
+        let before = of_meter.filter(|(_, entry)| Day::of(entry.at) < day);
+        let mut all = totals.into_values().chain(before.map(|(_, entry)| entry.units));
+        all.try_fold(Units::ZERO, |sum, units| Ok(sum.plus(units)?))
     }
 
     /// What usage history says of each meter, by day and app.
@@ -276,6 +289,12 @@ impl Sources<'_> {
                 *units = units.plus(total.beyond(before))?;
                 before = before.max(total);
             }
+        }
+        // What people counted in place of a gateway is of the day they did, and names no app.
+        for (meter, entry) in self.recorded() {
+            let apps = used.entry((meter, self.within(&meter, Day::of(entry.at)))).or_default();
+            let units = apps.entry(None).or_default();
+            *units = units.plus(entry.units)?;
         }
         let mut slices: BTreeMap<Meter, Vec<Slice>> = BTreeMap::new();
         for ((meter, day), mut apps) in used {

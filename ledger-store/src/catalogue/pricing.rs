@@ -69,6 +69,14 @@ impl PlanTerms {
         }
     }
 
+    /// The prices that a plan of these terms would have, if any, whether it is published or not.
+    ///
+    /// # Errors
+    /// `Invalid` names the field.
+    pub fn prices(&self) -> Result<Option<Rates>, CatalogueError> {
+        self.rates()
+    }
+
     /// The prices, if the plan has any.
     fn rates(&self) -> Result<Option<Rates>, CatalogueError> {
         let Some(pricing) = self.pricing else {

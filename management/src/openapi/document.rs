@@ -91,6 +91,9 @@ fn one(operation: &Operation, path: &str, index: usize) -> Value {
         let mut response = json!({ "description": "Done." });
         if let Some(schema) = schema {
             response["content"] = json!({ "application/json": { "schema": schema } });
+            if operation.has_csv {
+                response["content"]["text/csv"] = json!({ "schema": { "type": "string" } });
+            }
         }
         responses.insert(status.to_string(), response);
     }

@@ -27,6 +27,8 @@ pub(super) struct Operation {
     /// Status, schema of the body if there is one.
     pub(super) answers: Vec<(u16, Option<Value>)>,
     pub(super) is_public: bool,
+    /// Whether the first answer may be a file of comma-separated values.
+    pub(super) has_csv: bool,
 }
 
 /// A request body.
@@ -84,6 +86,7 @@ impl Paths {
             body: None,
             answers: Vec::new(),
             is_public: false,
+            has_csv: false,
         });
         Describing { operation: self.operations.len() - 1, paths: self }
     }
@@ -101,6 +104,12 @@ impl Describing<'_> {
     /// Needs no token.
     pub(crate) fn public(mut self) -> Self {
         self.operation().is_public = true;
+        self
+    }
+
+    /// Its first answer may be a file of comma-separated values.
+    pub(crate) fn or_csv(mut self) -> Self {
+        self.operation().has_csv = true;
         self
     }
 

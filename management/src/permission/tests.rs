@@ -68,6 +68,11 @@ const ROUTES: &[(&str, &str, Option<Permission>)] = {
         ("GET", "…/developers/{developer}/wallets/{currency}", Some(P::BalancesRead)),
         ("PATCH", "…/developers/{developer}/wallets/{currency}", Some(P::WalletsWrite)),
         // Subscriptions.
+        ("GET", "…/reports/charges", Some(P::ReportsRead)),
+        ("GET", "…/developers/{developer}/reports/charges", Some(P::ReportsRead)),
+        ("GET", "…/developers/{developer}/statements/{currency}", Some(P::ReportsRead)),
+        ("GET", "…/developers/{developer}/explain/{currency}", Some(P::ReportsRead)),
+        ("POST", "…/developers/{developer}/reprice/{currency}", Some(P::ReportsRead)),
         ("GET", "…/developers/{developer}/subscriptions", Some(P::SubscriptionsRead)),
         ("POST", "…/developers/{developer}/subscriptions", Some(P::SubscriptionsWrite)),
         (

@@ -137,6 +137,11 @@ pub(crate) struct PlanList<T> {
 // === impl PlanInput ===
 
 impl PlanInput {
+    /// The product that the body names.
+    pub(crate) fn product(&self) -> Option<&str> {
+        self.apiproduct.as_deref()
+    }
+
     /// The terms of a plan of `product`, which the body must name too.
     pub(crate) fn terms(self, product: &str) -> Result<PlanTerms, ApiError> {
         match self.apiproduct.as_deref() {

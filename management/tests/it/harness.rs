@@ -244,7 +244,11 @@ impl Reply {
         let text = String::from_utf8(answer.to_vec()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let json = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
+        let json = match body {
+            "" => Value::Null,
+            csv if head.contains("content-type: text/csv") => Value::String(csv.to_owned()),
+            body => serde_json::from_str(body).unwrap(),
+        };
         Reply { status, head: head.to_ascii_lowercase(), json }
     }
 

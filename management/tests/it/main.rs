@@ -15,6 +15,7 @@ mod faults;
 mod harness;
 mod plans;
 mod products;
+mod reports;
 mod serving;
 mod subscriptions;
 mod tokens;
