@@ -147,6 +147,7 @@ fn name_of(what: tollgate_ledger_store::catalogue::error::What) -> &'static str 
         What::Key => "consumer key",
         What::Product => "API product",
         What::RatePlan => "rate plan",
+        What::Package => "monetization package",
         What::Subscription => "subscription",
         What::Attribute => "attribute",
         What::Token => "token",

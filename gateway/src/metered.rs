@@ -353,6 +353,7 @@ impl Inner {
             Some(Err(NoHold::Absent)) => (Refusal::NoWallet, None),
             Some(Err(NoHold::Stale)) => (Refusal::BalanceStale, None),
             Some(Err(NoHold::TooSmall(lack))) => (Refusal::BalanceTooSmall, Some(lack)),
+            Some(Err(NoHold::BandExceeded)) => (Refusal::BandExceeded, None),
             Some(Err(NoHold::Changing)) => (Refusal::PolicyChanging, None),
             Some(Err(NoHold::NotServing)) => (Refusal::BalanceUnknown, None),
             Some(Err(NoHold::Unmetered(failure))) => {

@@ -56,6 +56,8 @@ pub enum Refusal {
     NoWallet,
     /// The wallet does not cover the call.
     BalanceTooSmall,
+    /// The rate plan's last band has an end, and the period's units have reached it.
+    BandExceeded,
     /// The wallet takes no more calls this second: its policy caps them.
     WalletRateExceeded,
     /// The key's caller is not in memory and could not be fetched.
@@ -163,7 +165,7 @@ impl Row {
 
 impl Refusal {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::NoProxy,
         Self::MethodNotAllowed,
@@ -182,6 +184,7 @@ impl Refusal {
         Self::NoSubscription,
         Self::NoWallet,
         Self::BalanceTooSmall,
+        Self::BandExceeded,
         Self::WalletRateExceeded,
         Self::CallerUnknown,
         Self::BalanceUnknown,
@@ -219,6 +222,7 @@ impl Refusal {
             Self::NoSubscription      => row("no_subscription", Provisioned, 403, FAILED_PRECONDITION, "mint.service.subscription_not_found_for_developer", "Subscription not found for developer"),
             Self::NoWallet            => row("no_wallet", Provisioned, 402, FAILED_PRECONDITION, "mint.service.wallet_not_found_for_developer", "Wallet not found for developer").tells(TopUp),
             Self::BalanceTooSmall     => row("balance_too_small", Provisioned, 402, RESOURCE_EXHAUSTED, "mint.service.developer_usage_exceeds_balance", "Developer usage exceeds balance").tells(TopUp),
+            Self::BandExceeded        => row("band_exceeded", Provisioned, 403, RESOURCE_EXHAUSTED, "mint.service.RATE_PLAN_RATE_BAND_EXCEEDED", "Units exceed the last band of the rate plan").tells(Wallet),
             Self::WalletRateExceeded  => row("wallet_rate_exceeded", SOON, 429, RESOURCE_EXHAUSTED, "policies.ratelimit.QuotaViolation", "Rate limit of the wallet exceeded").tells(Wallet),
             Self::CallerUnknown       => row("caller_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.CallerUnknown", "The consumer key cannot be checked now"),
             Self::BalanceUnknown      => row("balance_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.BalanceUnknown", "The balance is not known now").tells(Wallet),

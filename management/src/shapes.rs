@@ -18,6 +18,7 @@ pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod products;
 pub(crate) mod reports;
+pub(crate) mod shares;
 pub(crate) mod subscriptions;
 pub(crate) mod tokens;
 pub(crate) mod wallets;

@@ -196,24 +196,14 @@ pub fn spent_by(
     Ok(spent.into_iter().map(|(incarnation, nanos)| (incarnation, bounded(nanos))).collect())
 }
 
+/// The most that a unit costs, in nanos.
 fn highest(rates: &Rates) -> i128 {
-    rates.bands().iter().map(|band| band.price.nanos()).max().unwrap_or(0)
+    rates.most(Units::ZERO, Units::ONE).unwrap_or(Money::MAX).nanos()
 }
 
-/// What is left of the free bands past `units`, at the highest price, in nanos.
+/// What the units past `units` cost that several gateways may each believe to be free, in nanos.
 fn free_of(rates: &Rates, units: Units) -> i128 {
-    let mut below = Units::ZERO;
-    let mut free = 0_u128;
-    for band in rates.bands() {
-        // An open band that costs nothing is never given away twice.
-        let Some(end) = band.up_to else { break };
-        if band.price.is_zero() {
-            free = free.saturating_add(end.beyond(below.max(units)).nanos());
-        }
-        below = end;
-    }
-    let free = i128::try_from(free).unwrap_or(i128::MAX);
-    divided_up(free.saturating_mul(highest(rates)), SCALE)
+    rates.most(Units::ZERO, rates.free_ahead(units)).unwrap_or(Money::MAX).nanos()
 }
 
 /// The nearest amount.

@@ -7,32 +7,62 @@
 //!
 //! The revisions of one plan in one period are walked as one line: revision k charges
 //! `f_k(U_1 + … + U_k) − f_k(U_1 + … + U_{k−1})`, so a price edit does not restart a free tier.
+//!
+//! Invariants, for every [`Model`]: no units cost nothing; a charge never falls when units rise, so
+//! that a checkpoint, a ceiling and a hold never have to be taken back (test: `charges_never_fall`);
+//! [`Rates::most`] is the greatest difference of two charges (test: `holds_cover_any_call`).
+//! Past the end of a bounded last band ([`Rates::units_max`]) that band goes on: gateways refuse
+//! calls there, and what they let through on old knowledge is charged, never lost.
+//! How a charge came about says [`explain`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+pub use explain::{Exact, Explanation, Line, Part};
 
 use crate::id::PlanId;
 use crate::meter::Meter;
 use crate::money::{Money, MoneyError};
 use crate::units::{Units, UnitsError};
 
+mod explain;
+mod models;
+
 /// Nano-units in a unit: what a product of nanos and nano-units is divided by.
 const SCALE: i128 = 1_000_000_000;
 
-/// One band of a rate plan: what each unit costs up to a total.
+/// How the prices of bands become a charge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Model {
+    /// Each unit costs the price of the band that it falls in: `FIXED_PER_UNIT` and `BANDED`,
+    /// Edge's `UNIT` and `VOLUME`.
+    #[default]
+    Marginal,
+    /// All units cost the price of the band that their total has reached, and never less than
+    /// fewer units cost: `f(U) = max over u ≤ U of u × price(u)`. `TIERED`.
+    Tiered,
+    /// A band costs its price once, as soon as any of its units is counted, and with it all bands
+    /// below: `STAIRSTEP`, and Edge's `STAIR_STEP`, where a band is called a bundle.
+    Stairs,
+}
+
+/// One band of a rate plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// Total units at which the band ends, included; `None` in the last band, which is open.
+    /// Total units at which the band ends, included; `None` where it has no end.
     pub up_to: Option<Units>,
-    /// Price of one unit, not negative.
+    /// Price of one unit or, of [`Model::Stairs`], of the band; not negative.
     pub price: Money,
 }
 
 /// The prices of one rate plan revision; immutable once published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// In rising order, the last one open; never empty.
+    model: Model,
+    /// In rising order, all but the last with an end; never empty.
     bands: Box<[Band]>,
+    /// Units of a period that cost nothing; bands begin after them.
+    free: Units,
     /// The price of a whole unit where there is one band, which needs no division.
     flat: Option<Money>,
 }
@@ -59,8 +89,8 @@ pub enum RatesError {
         /// The band, counted from 1.
         band: usize,
     },
-    /// An end in the last band, or none in an earlier one.
-    #[error("band {band}: every band but the last has an end, and the last has none")]
+    /// No end in a band that is not the last.
+    #[error("band {band}: every band but the last has an end")]
     End {
         /// The band, counted from 1.
         band: usize,
@@ -102,6 +132,15 @@ impl Rates {
     /// # Errors
     /// A [`RatesError`] that names the band.
     pub fn banded(bands: Vec<Band>) -> Result<Rates, RatesError> {
+        Rates::new(Model::Marginal, bands, Units::ZERO)
+    }
+
+    /// Prices by bands under a model, after `free` units of each period that cost nothing and take
+    /// no room in the bands; [`Units::MAX`]: all of them.
+    ///
+    /// # Errors
+    /// A [`RatesError`] that names the band.
+    pub fn new(model: Model, bands: Vec<Band>, free: Units) -> Result<Rates, RatesError> {
         let last = bands.len().checked_sub(1).ok_or(RatesError::Empty)?;
         let mut below = Units::ZERO;
         for (index, band) in bands.iter().enumerate() {
@@ -110,14 +149,21 @@ impl Rates {
                 return Err(RatesError::NegativePrice { band: number });
             }
             match band.up_to {
-                Some(end) if index < last && end > below => below = end,
-                Some(_) if index < last => return Err(RatesError::Order { band: number }),
+                Some(end) if end > below => below = end,
+                Some(_) => return Err(RatesError::Order { band: number }),
                 None if index == last => {}
-                _ => return Err(RatesError::End { band: number }),
+                None => return Err(RatesError::End { band: number }),
             }
         }
-        let flat = (last == 0).then(|| bands[0].price);
-        Ok(Rates { bands: bands.into(), flat })
+        let is_flat = last == 0 && model == Model::Marginal && free.is_zero();
+        let flat = is_flat.then(|| bands[0].price);
+        Ok(Rates { model, bands: bands.into(), free, flat })
+    }
+
+    /// How bands become a charge.
+    #[must_use]
+    pub const fn model(&self) -> Model {
+        self.model
     }
 
     /// The bands in rising order.
@@ -126,19 +172,23 @@ impl Rates {
         &self.bands
     }
 
-    /// The most that `more` units can cost, rounded up, where at least `total` units were counted
-    /// before them: what a strict hold sets aside.
-    ///
-    /// # Errors
-    /// [`MoneyError::OutOfRange`].
-    pub fn most(&self, total: Units, more: Units) -> Result<Money, MoneyError> {
-        let applies = |band: &&Band| band.up_to.is_none_or(|end| end > total);
-        let price = self.bands.iter().filter(applies).map(|band| band.price).max();
-        let exact = i128::try_from(more.nanos())
-            .ok()
-            .and_then(|more| more.checked_mul(price.unwrap_or(Money::ZERO).nanos()))
-            .ok_or(MoneyError::OutOfRange)?;
-        Money::from_nanos(exact / SCALE + i128::from(exact % SCALE > 0))
+    /// Units of a period that cost nothing, before the first band.
+    #[must_use]
+    pub const fn free(&self) -> Units {
+        self.free
+    }
+
+    /// Total units of a period beyond which calls are refused; `None`: there is no such end.
+    #[must_use]
+    pub fn units_max(&self) -> Option<Units> {
+        let end = self.bands.last()?.up_to?;
+        Some(end.plus(self.free).unwrap_or(Units::MAX))
+    }
+
+    /// Whether a call of one unit on top of `total` goes past [`Rates::units_max`].
+    #[must_use]
+    pub fn is_exceeded(&self, total: Units) -> bool {
+        self.units_max().is_some_and(|most| most.beyond(total) < Units::ONE)
     }
 
     /// What `total` units cost, from the first unit of the period on.
@@ -151,22 +201,7 @@ impl Rates {
         {
             return Ok(price);
         }
-        // Nanos × nano-units: 10⁻¹⁸ of a currency unit, exact.
-        let mut exact: i128 = 0;
-        let mut below: u128 = 0;
-        for band in &self.bands {
-            let end = band.up_to.map_or(total, |end| end.min(total)).nanos();
-            let within = i128::try_from(end.saturating_sub(below)).expect("units are below 2^127");
-            exact = within
-                .checked_mul(band.price.nanos())
-                .and_then(|part| exact.checked_add(part))
-                .ok_or(MoneyError::OutOfRange)?;
-            if end == total.nanos() {
-                break;
-            }
-            below = end;
-        }
-        Money::from_nanos(half_to_even(exact))
+        Money::from_nanos(half_to_even(self.exact(total.beyond(self.free))?))
     }
 
     /// What `more` units cost on top of `total`.

@@ -107,6 +107,12 @@ pub enum HoldError {
         /// What this one would.
         price: Money,
     },
+    /// The plan's last band has an end, and the call would go past it.
+    #[error("last band of the rate plan ends at {units_max} units")]
+    BandExceeded {
+        /// Where it ends.
+        units_max: Units,
+    },
     /// The grant has no room for the call: a node may give more, see [`Wallet::wants`].
     #[error("grant has {left} left, the call may cost {price}")]
     Ungranted {
@@ -231,7 +237,8 @@ impl Wallet {
     /// Sets aside the price of one call: the marginal price of one unit at the total that is
     /// known; on a strict wallet the most that `units_max` can cost.
     ///
-    /// A call without a price is admitted at any balance; a postpaid one without any snapshot.
+    /// A call without a price is admitted at any balance; a postpaid one without any snapshot; none
+    /// past the end of the plan's last band, as far as units are known.
     ///
     /// # Errors
     /// A [`HoldError`]; nothing changed then, but that an ungranted call is wanted.
@@ -421,6 +428,16 @@ impl Wallet {
             self.0 = Form::Packed(packed);
         }
         answer
+    }
+}
+
+/// Whether the plan has room for one more unit on top of `total`.
+fn within_bands(tariff: &Tariff, total: Units) -> Result<(), HoldError> {
+    match tariff.rates.units_max() {
+        Some(units_max) if tariff.rates.is_exceeded(total) => {
+            Err(HoldError::BandExceeded { units_max })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tollgate_metering::account::Overspend;
 use tollgate_metering::id::{PlanId, ProductId};
-use tollgate_metering::rating::Band;
+use tollgate_metering::rating::{Band, Model};
 use tollgate_metering::{
     BillingType, Incarnation, Meter, Money, MoneyError, Period, Rates, Units, UnitsError,
     UnixMillis, WalletId,
@@ -212,6 +212,28 @@ impl TryFrom<&v1::Meter> for Meter {
     }
 }
 
+// === impl Model ===
+
+impl From<Model> for v1::RatingModel {
+    fn from(model: Model) -> v1::RatingModel {
+        match model {
+            Model::Marginal => v1::RatingModel::Marginal,
+            Model::Tiered => v1::RatingModel::Tiered,
+            Model::Stairs => v1::RatingModel::Stairs,
+        }
+    }
+}
+
+/// A model that this version does not know would be charged wrongly.
+fn model(number: i32) -> Result<Model, WireError> {
+    match v1::RatingModel::try_from(number) {
+        Ok(v1::RatingModel::Unspecified | v1::RatingModel::Marginal) => Ok(Model::Marginal),
+        Ok(v1::RatingModel::Tiered) => Ok(Model::Tiered),
+        Ok(v1::RatingModel::Stairs) => Ok(Model::Stairs),
+        Err(_) => Err(WireError::new("model", Problem::UnknownValue)),
+    }
+}
+
 // === impl PlanPrices ===
 
 impl From<&PlanPrices> for v1::RatePlanRevision {
@@ -224,6 +246,10 @@ impl From<&PlanPrices> for v1::RatePlanRevision {
             plan: prices.plan.0.as_bytes().to_vec(),
             revision: prices.revision,
             bands: bands.collect(),
+            model: v1::RatingModel::from(prices.rates.model()).into(),
+            free_units: Some(prices.rates.free())
+                .filter(|free| !free.is_zero())
+                .map(v1::Units::from),
         }
     }
 }
@@ -239,8 +265,10 @@ impl TryFrom<&v1::RatePlanRevision> for PlanPrices {
                 price: required("price", &band.price)?,
             })
         })?;
-        let rates =
-            Rates::banded(bands).map_err(|source| WireError::new("bands", source.into()))?;
+        let free = wire.free_units.as_ref().map(Units::try_from).transpose();
+        let free = free.map_err(|error| error.within("free_units"))?.unwrap_or(Units::ZERO);
+        let rates = Rates::new(model(wire.model)?, bands, free)
+            .map_err(|source| WireError::new("bands", source.into()))?;
         Ok(PlanPrices {
             plan: PlanId(uuid("plan", &wire.plan)?),
             revision: revision(wire.revision)?,

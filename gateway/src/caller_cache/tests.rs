@@ -25,7 +25,8 @@ fn window(start_ms: i64, end_ms: i64) -> v1::Window {
 fn plan(number: u128, currency: &str, window: v1::Window) -> v1::Plan {
     let price = Some(v1::Money { units: 1, nanos: 0 });
     let bands = vec![v1::Band { up_to: None, price }];
-    let revision = Some(v1::RatePlanRevision { plan: id(number), revision: 1, bands });
+    let revision =
+        Some(v1::RatePlanRevision { plan: id(number), revision: 1, bands, ..Default::default() });
     v1::Plan { revision, currency: currency.to_owned(), window: Some(window) }
 }
 

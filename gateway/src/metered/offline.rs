@@ -70,7 +70,8 @@ impl Offline {
         let price = Some(v1::Money { units: 0, nanos: 10_000_000 });
         let window = v1::Window { start_ms: 0, end_ms: 0 };
         let bands = vec![v1::Band { up_to: None, price }];
-        let revision = Some(v1::RatePlanRevision { plan: id(PLAN), revision: 1, bands });
+        let revision =
+            Some(v1::RatePlanRevision { plan: id(PLAN), revision: 1, bands, ..Default::default() });
         let plan = v1::Plan { revision, currency: "EUR".to_owned(), window: Some(window) };
         let wire = v1::Caller {
             app_id: Uuid::from_u128(77).as_bytes().to_vec(),

@@ -98,6 +98,8 @@ pub(crate) enum NoHold {
     Stale,
     /// It does not cover the call.
     TooSmall(Box<Lack>),
+    /// The plan's last band has ended.
+    BandExceeded,
     /// A strict wallet's grant has no room for the call: a node was asked for more.
     Ungranted,
     /// Its overspend policy is changing.
@@ -247,6 +249,7 @@ impl WalletEntry {
             HoldError::TooSmall { available, price } => {
                 NoHold::TooSmall(Box::new(Lack { price, available, view: cell.wallet.view() }))
             }
+            HoldError::BandExceeded { .. } => NoHold::BandExceeded,
             HoldError::Ungranted { .. } => NoHold::Ungranted,
             HoldError::Changing => NoHold::Changing,
             HoldError::Unopened | HoldError::Full => NoHold::Unmetered(None),

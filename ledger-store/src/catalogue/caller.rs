@@ -70,7 +70,8 @@ pub struct CallerProduct {
     pub environments: Vec<String>,
     /// Paths and methods that it grants; none: every path and method.
     pub operations: Vec<Operation>,
-    /// Its published rate plans that have not ended; no two windows overlap.
+    /// The developer's rate plans that have not ended: those that were accepted, else the
+    /// product's own; no two windows overlap.
     pub plans: Vec<CallerPlan>,
     /// When the developer holds a subscription to it.
     pub subscriptions: Vec<Window>,
@@ -94,7 +95,7 @@ pub struct CallerPlan {
     pub revision: u32,
     /// The currency of its prices: which wallet pays.
     pub currency: Currency,
-    /// When it is the product's active plan.
+    /// When it is the plan that calls are charged under.
     pub window: Window,
     /// Its prices.
     pub rates: Arc<Rates>,
@@ -114,6 +115,36 @@ impl Window {
     pub fn overlaps(&self, other: &Window) -> bool {
         let start = self.start.max(other.start);
         self.end.is_none_or(|end| start < end) && other.end.is_none_or(|end| start < end)
+    }
+
+    /// The time that lies in both.
+    #[must_use]
+    pub fn within(&self, other: &Window) -> Option<Window> {
+        let end = match (self.end, other.end) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.overlaps(other).then(|| Window { start: self.start.max(other.start), end })
+    }
+
+    /// The times that lie in it and in none of `others`.
+    #[must_use]
+    pub fn outside(self, others: &[Window]) -> Vec<Window> {
+        let mut left = vec![self];
+        for other in others {
+            let cut = |window: Window| {
+                if !window.overlaps(other) {
+                    return vec![window];
+                }
+                let before = (window.start < other.start)
+                    .then_some(Window { start: window.start, end: Some(other.start) });
+                let after = other.end.filter(|end| window.end.is_none_or(|last| *end < last));
+                let after = after.map(|start| Window { start, end: window.end });
+                before.into_iter().chain(after).collect()
+            };
+            left = left.into_iter().flat_map(cut).collect();
+        }
+        left
     }
 }
 
@@ -139,5 +170,31 @@ mod tests {
             (window(20, None), window(10, Some(20)), false),
             (window(10, Some(10)), window(0, None), false),
         ]);
+    }
+
+    #[test]
+    fn windows_are_cut_without_a_gap() {
+        let window =
+            |start, end: Option<i64>| Window { start: UnixMillis(start), end: end.map(UnixMillis) };
+        let check = |rows: &[(Window, &[Window], &[Window])]| {
+            for (one, others, want) in rows {
+                assert_eq!(one.outside(others), *want, "{one:?} {others:?}");
+            }
+        };
+        check(&[
+            (window(0, None), &[], &[window(0, None)]),
+            (window(0, None), &[window(5, Some(7))], &[window(0, Some(5)), window(7, None)]),
+            (window(0, Some(9)), &[window(5, None)], &[window(0, Some(5))]),
+            (window(6, Some(9)), &[window(5, None)], &[]),
+            (window(6, Some(9)), &[window(0, Some(6)), window(9, None)], &[window(6, Some(9))]),
+            (
+                window(0, Some(9)),
+                &[window(1, Some(2)), window(4, Some(5))],
+                &[window(0, Some(1)), window(2, Some(4)), window(5, Some(9))],
+            ),
+        ]);
+        assert_eq!(window(0, Some(9)).within(&window(5, None)), Some(window(5, Some(9))));
+        assert_eq!(window(0, None).within(&window(5, None)), Some(window(5, None)));
+        assert_eq!(window(0, Some(5)).within(&window(5, None)), None);
     }
 }

@@ -12,8 +12,8 @@ use tollgate_metering::{DeveloperId, ProductId, UnixMillis};
 
 use super::Catalogue;
 use super::error::{CatalogueError, What};
-use super::records::{App, Developer, Product};
-use super::store::{app_key, developer_key, product_key};
+use super::records::{App, Developer, Package, Product};
+use super::store::{app_key, developer_key, package_key, product_key};
 use super::text;
 use crate::documents::{DocumentKey, Put};
 
@@ -39,6 +39,10 @@ pub(super) enum Owner {
         #[serde(with = "text::plain")]
         developer: DeveloperId,
         app: String,
+    },
+    Plan {
+        organization: String,
+        package: String,
     },
 }
 
@@ -130,6 +134,10 @@ impl Catalogue {
             Owner::Product { organization, product } => {
                 self.load::<Product>(&product_key(organization, *product)).await?.is_some()
             }
+            Owner::Plan { organization, package } => self
+                .load::<Package>(&package_key(organization, package))
+                .await?
+                .is_some_and(|found| found.record.plans.iter().any(|plan| plan.name == name)),
             Owner::App { organization, developer, app } => self
                 .load::<App>(&app_key(organization, *developer, app))
                 .await?
@@ -145,7 +153,8 @@ impl Owner {
         match self {
             Owner::Developer { organization, .. }
             | Owner::Product { organization, .. }
-            | Owner::App { organization, .. } => organization,
+            | Owner::App { organization, .. }
+            | Owner::Plan { organization, .. } => organization,
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum What {
     Product,
     /// A rate plan.
     RatePlan,
+    /// A monetization package.
+    Package,
     /// A subscription.
     Subscription,
     /// An attribute.
@@ -97,6 +99,7 @@ impl std::fmt::Display for What {
             What::Key => "consumer key",
             What::Product => "API product",
             What::RatePlan => "rate plan",
+            What::Package => "monetization package",
             What::Subscription => "subscription",
             What::Attribute => "attribute",
             What::Token => "token",

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::Catalogue;
 use super::error::CatalogueError;
 use super::records::{
-    FeeTerms, FeesBooked, PlanState, PlanTerms, Product, RecurringFee, Subscription, Subscriptions,
+    FeeTerms, FeesBooked, Plan, PlanState, PlanTerms, Product, RecurringFee, Subscription,
+    Subscriptions,
 };
 use super::store::{SUBSCRIPTIONS, fees_booked_key};
 
@@ -151,6 +152,9 @@ impl Subscription {
     /// The period.
     pub fn due(&self, product: &Product, from: Period, now: UnixMillis) -> Result<DueFee, Period> {
         let mut period = from;
+        if self.is_feeless {
+            return Err(period);
+        }
         loop {
             let start = period.start();
             if start > now || self.window.end.is_some_and(|end| end <= start) {
@@ -177,17 +181,27 @@ impl Subscription {
 
     /// The plan that was bought, where it is not simply the product's active one.
     fn plan_held(&self) -> Option<PlanId> {
-        None
+        self.plan
     }
 }
 
 // === impl Product ===
 
 impl Product {
-    /// What the plan that is active at `time`, or the next one, costs to buy then.
-    pub(super) fn offer_at(&self, time: UnixMillis) -> Result<Offer, CatalogueError> {
+    /// What a plan of a package, or else the product's own plan that is active at `time` or the next
+    /// one, costs to buy then.
+    pub(super) fn offer_at(
+        &self,
+        time: UnixMillis,
+        plan: Option<PlanId>,
+    ) -> Result<Offer, CatalogueError> {
+        let is_asked = |other: &&Plan| match plan {
+            Some(plan) => other.id == plan,
+            None => other.terms.package.is_none(),
+        };
         let mut found: Option<(UnixMillis, &PlanTerms, Currency)> = None;
-        for plan in self.plans.iter().filter(|plan| plan.terms.state == PlanState::Published) {
+        let is_published = |plan: &&Plan| plan.terms.state == PlanState::Published;
+        for plan in self.plans.iter().filter(is_asked).filter(is_published) {
             let Some(published) = plan.terms.check()? else { continue };
             let start = published.window.start;
             let is_over = published.window.end.is_some_and(|end| end <= time);
@@ -219,7 +233,10 @@ impl Product {
     /// The recurring fee at `time`, by what was known then, of one plan or of the active one.
     fn recurring_fee_at(&self, time: UnixMillis, plan: Option<PlanId>) -> Option<&RecurringFee> {
         let then = self.fee_log.iter().filter(|row| row.since <= time);
-        let is_asked = |row: &&FeeTerms| plan.is_none_or(|plan| plan == row.plan);
+        let is_asked = |row: &&FeeTerms| match plan {
+            Some(plan) => plan == row.plan,
+            None => !row.is_in_package,
+        };
         let is_newest = |row: &&FeeTerms| {
             let same = |other: &&FeeTerms| other.plan == row.plan;
             then.clone().rfind(same).is_some_and(|newest| std::ptr::eq(newest, *row))
@@ -249,7 +266,8 @@ impl Product {
         {
             self.fee_log.remove(at);
         }
-        self.fee_log.push(FeeTerms { plan, since: now, fee });
+        let is_in_package = terms.is_some_and(|terms| terms.package.is_some());
+        self.fee_log.push(FeeTerms { plan, since: now, fee, is_in_package });
         Ok(())
     }
 }

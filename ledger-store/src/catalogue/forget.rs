@@ -4,7 +4,8 @@ use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
     APP, APP_ID, AUDIT, AUDIT_BUCKET, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL, FEES_BOOKED, KEY,
-    ORGANIZATION, PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT, SUBSCRIPTIONS, TOKEN,
+    ORGANIZATION, PACKAGE, PLAN_NAME, PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT,
+    SUBSCRIPTIONS, TOKEN,
     WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
@@ -38,10 +39,11 @@ impl Forget {
             DEVELOPER | SUBSCRIPTIONS | WALLET_NOTE => Some(developer(&change.name)),
             PRODUCT => Some(change.name.parse().map_or(Forget::Everything, Forget::Product)),
             ORGANIZATION => Some(Forget::Organization(change.name.clone())),
-            // Names of records that have changes of their own, prices that never change, and what
-            // gateways hear of by the account.
-            APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_REVISION | RETIREMENT
-            | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH | TOKEN | AUDIT | AUDIT_BUCKET => None,
+            // Names of records that have changes of their own, packages, whose plans are in their
+            // products, prices that never change, and what gateways hear of by the account.
+            APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_NAME | PACKAGE | PLAN_REVISION
+            | RETIREMENT | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH | TOKEN | AUDIT
+            | AUDIT_BUCKET => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -102,6 +104,8 @@ mod tests {
             (TOKEN, "all", "portal", None),
             (AUDIT, "acme/0002992248", "x", None),
             (AUDIT_BUCKET, "acme", "0002992248", None),
+            (PACKAGE, "acme", "bundle", None),
+            (PLAN_NAME, "acme", "bundle_gold", None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),
         ]);
     }

@@ -4,6 +4,9 @@
 //! A price edit of a published plan makes a revision: a document that is never changed or
 //! deleted, because meters are charged under it for as long as the ledger exists. Anything else
 //! (a description, a window) leaves the revision, so that it does not restart a free tier.
+//!
+//! Plans of a package (`packages`) stand beside these and beside each other: they apply to who
+//! accepted them, so their windows may overlap.
 
 use tollgate_metering::{PlanId, UnixMillis};
 use uuid::Uuid;
@@ -32,17 +35,32 @@ impl Catalogue {
         terms: &PlanTerms,
         now: UnixMillis,
     ) -> Result<Plan, CatalogueError> {
+        self.add_plan(organization, product, (PlanId(Uuid::new_v4()), None), terms, now).await
+    }
+
+    /// Creates a rate plan under an id.
+    pub(super) async fn add_plan(
+        &self,
+        organization: &str,
+        product: &str,
+        (id, name): (PlanId, Option<String>),
+        terms: &PlanTerms,
+        now: UnixMillis,
+    ) -> Result<Plan, CatalogueError> {
         let published = terms.check()?;
         let before = self.product(organization, product).await?;
         let mut plan = Plan {
-            id: PlanId(Uuid::new_v4()),
+            id,
+            name,
             terms: terms.clone(),
             revision: 0,
+            freemium_revision: 0,
             created_at: now,
             modified_at: now,
         };
         check_windows(&before, plan.id, published.as_ref())?;
-        plan.revision = self.revise(&plan, published.as_ref(), now).await?;
+        (plan.freemium_revision, plan.revision) =
+            self.revise(&plan, published.as_ref(), now).await?;
         let (_, ()) = self
             .edit_product(organization, product, now, |product| {
                 if product.id != before.id {
@@ -54,6 +72,9 @@ impl Catalogue {
                 }
                 check_windows(product, plan.id, published.as_ref())?;
                 product.note_fee(plan.id, Some(terms), now)?;
+                if product.plans.iter().any(|other| other.id == plan.id) {
+                    return Err(CatalogueError::Contended { what: "rate plan" });
+                }
                 product.plans.push(plan.clone());
                 Ok(())
             })
@@ -75,7 +96,8 @@ impl Catalogue {
         product.plan(id).cloned()
     }
 
-    /// Replaces what people write of a rate plan; effective at once.
+    /// Replaces what people write of a rate plan; effective at once. What only a plan of a package
+    /// has stays where `terms` do not say it.
     ///
     /// # Errors
     /// As [`Catalogue::create_plan`].
@@ -87,12 +109,17 @@ impl Catalogue {
         terms: &PlanTerms,
         now: UnixMillis,
     ) -> Result<Plan, CatalogueError> {
-        let published = terms.check()?;
         let before = self.product(organization, product).await?;
         let plan = before.plan(id)?;
+        let mut terms = terms.clone();
+        if terms.package.is_none() && plan.terms.package.is_some() {
+            terms.package = plan.terms.package.clone();
+            terms.freemium = plan.terms.freemium;
+        }
+        let published = terms.check()?;
         check_windows(&before, plan.id, published.as_ref())?;
         let base = plan.revision;
-        let revision = self.revise(plan, published.as_ref(), now).await?;
+        let (freemium, revision) = self.revise(plan, published.as_ref(), now).await?;
         let (product, at) = self
             .edit_product(organization, product, now, |product| {
                 let (id, found) = (product.plan(id)?.id, product.plan(id)?.revision);
@@ -103,10 +130,10 @@ impl Catalogue {
                 }
                 let at = product.plans.iter().position(|plan| plan.id == id);
                 let at = at.ok_or(CatalogueError::Contended { what: "rate plan" })?;
-                product.note_fee(id, Some(terms), now)?;
+                product.note_fee(id, Some(&terms), now)?;
                 let plan = &mut product.plans[at];
                 plan.terms = terms.clone();
-                plan.revision = revision;
+                (plan.freemium_revision, plan.revision) = (freemium, revision);
                 plan.modified_at = now;
                 Ok(at)
             })
@@ -136,31 +163,55 @@ impl Catalogue {
         Ok(plan)
     }
 
-    /// The revision that the plan has with these terms, written before the plan uses it.
+    /// The revisions that the plan has with these terms, in its freemium time and after it, written
+    /// before the plan uses them.
     async fn revise(
         &self,
         plan: &Plan,
         published: Option<&Published>,
         now: UnixMillis,
-    ) -> Result<u32, CatalogueError> {
-        let Some(Published { currency, rates, .. }) = published else { return Ok(plan.revision) };
-        let wanted = Revision::of(*currency, rates);
-        if plan.revision > 0 && self.revision(plan.id, plan.revision).await? == wanted {
-            return Ok(plan.revision);
+    ) -> Result<(u32, u32), CatalogueError> {
+        let (mut free, mut priced) = (plan.freemium_revision, plan.revision);
+        let Some(Published { currency, rates, freemium, .. }) = published else {
+            return Ok((free, priced));
+        };
+        match freemium.as_ref().map(|rates| Revision::of(*currency, rates)) {
+            None => free = 0,
+            Some(wanted) if self.is_revision(plan.id, free, &wanted).await? => {}
+            Some(wanted) => {
+                free = self.write_revision(plan.id, priced.max(free), &wanted, now).await?;
+            }
         }
-        self.write_revision(plan.id, plan.revision, &wanted, now).await
+        // Lines are walked by revision, and free units come first.
+        let wanted = Revision::of(*currency, rates);
+        if priced < free || !self.is_revision(plan.id, priced, &wanted).await? {
+            priced = self.write_revision(plan.id, priced.max(free), &wanted, now).await?;
+        }
+        Ok((free, priced))
+    }
+
+    async fn is_revision(
+        &self,
+        plan: PlanId,
+        number: u32,
+        wanted: &Revision,
+    ) -> Result<bool, CatalogueError> {
+        Ok(number > 0 && self.revision(plan, number).await? == *wanted)
     }
 }
 
-/// At most one plan is active at any time.
+/// At most one plan is active at any time, but for plans of packages.
 fn check_windows(
     product: &Product,
     id: PlanId,
     published: Option<&Published>,
 ) -> Result<(), CatalogueError> {
-    let Some(published) = published else { return Ok(()) };
+    let Some(published) = published.filter(|published| !published.is_in_package) else {
+        return Ok(());
+    };
     for other in &product.plans {
-        if other.id == id || other.terms.state == PlanState::Draft {
+        let is_beside = other.terms.package.is_some() || other.terms.state == PlanState::Draft;
+        if other.id == id || is_beside {
             continue;
         }
         if let Some(theirs) = other.terms.check()?
@@ -179,10 +230,11 @@ fn check_windows(
 // === impl Product ===
 
 impl Product {
-    fn plan(&self, id: &str) -> Result<&Plan, CatalogueError> {
+    /// A plan by its id or the name that its creator chose.
+    pub(super) fn plan(&self, id: &str) -> Result<&Plan, CatalogueError> {
         self.plans
             .iter()
-            .find(|plan| plan.id.to_string() == id)
+            .find(|plan| plan.name.as_deref() == Some(id) || plan.id.to_string() == id)
             .ok_or_else(|| CatalogueError::missing(What::RatePlan, id, &self.name))
     }
 }

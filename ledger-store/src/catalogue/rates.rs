@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tollgate_metering::account::Overspend;
-use tollgate_metering::rating::Band;
+use tollgate_metering::rating::{Band, Model};
 use tollgate_metering::{Currency, DeveloperId, Money, PlanId, Rates, Units, UnixMillis};
 
 use super::Catalogue;
@@ -29,6 +29,20 @@ pub(super) struct Revision {
     #[serde(with = "text::plain")]
     currency: Currency,
     bands: Vec<StoredBand>,
+    #[serde(default)]
+    model: StoredModel,
+    /// Units of a period in front of the bands.
+    #[serde(default, with = "text::option")]
+    free: Option<Units>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredModel {
+    #[default]
+    Marginal,
+    Tiered,
+    Stairs,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,13 +63,24 @@ pub(super) struct RateCache(Mutex<HashMap<(PlanId, u32), Arc<Rates>>>);
 impl Revision {
     pub(super) fn of(currency: Currency, rates: &Rates) -> Revision {
         let store = |band: &Band| StoredBand { up_to: band.up_to, price: band.price };
-        Revision { currency, bands: rates.bands().iter().map(store).collect() }
+        let model = match rates.model() {
+            Model::Marginal => StoredModel::Marginal,
+            Model::Tiered => StoredModel::Tiered,
+            Model::Stairs => StoredModel::Stairs,
+        };
+        let free = Some(rates.free()).filter(|free| !free.is_zero());
+        Revision { currency, bands: rates.bands().iter().map(store).collect(), model, free }
     }
 
     fn rates(self) -> Result<Rates, CatalogueError> {
         let bands = self.bands.into_iter();
         let bands = bands.map(|band| Band { up_to: band.up_to, price: band.price }).collect();
-        Rates::banded(bands).map_err(|error| {
+        let model = match self.model {
+            StoredModel::Marginal => Model::Marginal,
+            StoredModel::Tiered => Model::Tiered,
+            StoredModel::Stairs => Model::Stairs,
+        };
+        Rates::new(model, bands, self.free.unwrap_or(Units::ZERO)).map_err(|error| {
             let (what, detail) = ("plan_revision", error.to_string());
             CatalogueError::Ledger(LedgerError::Corrupt { what, detail })
         })

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tollgate_metering::{BillingType, Currency, UnixMillis, WalletId};
 
 use super::Catalogue;
-use super::caller::{Caller, CallerPlan, CallerProduct, Operation};
+use super::caller::{Caller, CallerPlan, CallerProduct, Operation, Window};
 use super::claims::{Claim, Owner};
 use super::error::CatalogueError;
 use super::keys::{hex, key_hash};
-use super::records::{App, Credential, Developer, KeyProduct, Product, ProductTerms, Subscription};
+use super::records::{
+    App, Credential, Developer, KeyProduct, Plan, Product, ProductTerms, Subscription,
+};
 use super::store::{app_key, consumer_key_key, developer_key};
 
 /// How long windows that have ended are still told, for gateways whose clock is behind.
@@ -83,13 +85,13 @@ impl Catalogue {
         now: UnixMillis,
     ) -> Result<Vec<CallerProduct>, CatalogueError> {
         let oldest = now.minus(ENDED_KEPT);
-        let plans = self.caller_plans(product, oldest).await?;
-        let subscriptions: Vec<_> = subscriptions
+        let held: Vec<_> = subscriptions
             .iter()
             .filter(|held| held.product == product.id)
-            .map(|held| held.window)
-            .filter(|window| window.end.is_none_or(|end| end > oldest))
+            .filter(|held| held.window.end.is_none_or(|end| end > oldest))
             .collect();
+        let plans = self.caller_plans(product, &held, oldest).await?;
+        let subscriptions: Vec<_> = held.iter().map(|held| held.window).collect();
         let access = |proxies: Vec<String>, operations: Vec<Operation>| CallerProduct {
             product: product.id,
             name: product.name.clone(),
@@ -116,24 +118,56 @@ impl Catalogue {
         Ok(by_proxy.map(|(proxy, on)| access(vec![proxy.to_owned()], on)).collect())
     }
 
+    /// The plans that the developer's calls are charged under, and when: the accepted plan of a
+    /// package as long as its subscription lasts, else the product's own active plan.
+    ///
+    /// Where there is neither, nor any subscription, plans of packages stand in: the product has a
+    /// price, so that the call is refused for want of a subscription, not let through for want of a
+    /// price.
     async fn caller_plans(
         &self,
         product: &Product,
+        held: &[&Subscription],
         oldest: UnixMillis,
     ) -> Result<Vec<CallerPlan>, CatalogueError> {
+        let accepted: Vec<Window> =
+            held.iter().filter(|held| held.plan.is_some()).map(|held| held.window).collect();
+        let mut taken: Vec<Window> = held.iter().map(|held| held.window).collect();
         let mut plans = Vec::new();
+        let mut standing_in = Vec::new();
         for plan in &product.plans {
             let Some(published) = plan.terms.check()? else { continue };
-            if published.window.end.is_some_and(|end| end <= oldest) {
+            let window = published.window;
+            if window.end.is_some_and(|end| end <= oldest) {
                 continue;
             }
-            plans.push(CallerPlan {
-                plan: plan.id,
-                revision: plan.revision,
-                currency: published.currency,
-                window: published.window,
-                rates: self.rates_of(plan.id, plan.revision).await?,
-            });
+            let mut add = async |window: Window, revision: u32| -> Result<(), CatalogueError> {
+                let rates = self.rates_of(plan.id, revision).await?;
+                let (plan, currency) = (plan.id, published.currency);
+                plans.push(CallerPlan { plan, revision, currency, window, rates });
+                Ok(())
+            };
+            if plan.terms.package.is_none() {
+                for window in window.outside(&accepted) {
+                    add(window, plan.revision).await?;
+                }
+                taken.push(window);
+                continue;
+            }
+            for held in held.iter().filter(|held| held.plan == Some(plan.id)) {
+                for (window, revision) in in_force(plan, held.window, window) {
+                    add(window, revision).await?;
+                }
+            }
+            standing_in.push((plan, published.currency, window));
+        }
+        for (plan, currency, window) in standing_in {
+            for window in window.outside(&taken) {
+                let (id, revision) = (plan.id, plan.revision);
+                let rates = self.rates_of(id, revision).await?;
+                plans.push(CallerPlan { plan: id, revision, currency, window, rates });
+            }
+            taken.push(window);
         }
         Ok(plans)
     }
@@ -158,4 +192,18 @@ impl Catalogue {
         }
         Ok(wallets)
     }
+}
+
+/// When an accepted plan is in force, and under which price revision: its freemium time runs from
+/// the subscription's start.
+fn in_force(plan: &Plan, held: Window, published: Window) -> Vec<(Window, u32)> {
+    let Some(window) = held.within(&published) else { return Vec::new() };
+    let span = plan.terms.freemium.and_then(|freemium| freemium.span);
+    let Some(span) = span.filter(|_| plan.freemium_revision > 0) else {
+        return vec![(window, plan.revision)];
+    };
+    let free = Window { start: held.start, end: Some(span.after(held.start)) };
+    let in_it = window.within(&free).map(|window| (window, plan.freemium_revision));
+    let after = window.outside(&[free]).into_iter().map(|window| (window, plan.revision));
+    in_it.into_iter().chain(after).collect()
 }

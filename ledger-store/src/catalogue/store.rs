@@ -27,6 +27,8 @@ pub(super) const KEY: &str = "key";
 pub(super) const PRODUCT: &str = "product";
 pub(super) const PRODUCT_NAME: &str = "product_name";
 pub(super) const PLAN_REVISION: &str = "plan_revision";
+pub(super) const PACKAGE: &str = "package";
+pub(super) const PLAN_NAME: &str = "plan_name";
 pub(super) const RETIREMENT: &str = "retirement";
 pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
 pub(super) const TOKEN: &str = "token";
@@ -84,6 +86,14 @@ pub(super) fn product_name_key(organization: &str, name: &str) -> DocumentKey {
 
 pub(super) fn revision_key(plan: PlanId, revision: u32) -> DocumentKey {
     key(PLAN_REVISION, plan, format!("{revision:010}"))
+}
+
+pub(super) fn package_key(organization: &str, id: &str) -> DocumentKey {
+    key(PACKAGE, organization, id)
+}
+
+pub(super) fn plan_name_key(organization: &str, name: &str) -> DocumentKey {
+    key(PLAN_NAME, organization, name)
 }
 
 pub(super) fn retirement_key(incarnation: Uuid) -> DocumentKey {

@@ -40,11 +40,14 @@ impl Catalogue {
             return Err(CatalogueError::invalid("endTime", "must lie after startTime"));
         }
         let product = self.product(organization, product).await?;
-        let offer = product.offer_at(window.start.max(now))?;
+        let offer = product.offer_at(window.start.max(now), None)?;
         let subscription = Subscription {
             id: Uuid::new_v4(),
             product: product.id,
             product_name: product.name.clone(),
+            plan: None,
+            acceptance: None,
+            is_feeless: false,
             window,
             setup_fee: offer.setup_fee,
             currency: Some(offer.currency),
@@ -201,7 +204,7 @@ impl Subscriptions {
             if other.product != new.product {
                 continue;
             }
-            if other.is_pending {
+            if other.is_pending && other.plan == new.plan {
                 // Its fees may be booked: it keeps id, amounts, periods and currency.
                 other.window = new.window;
                 other.modified_at = new.modified_at;

@@ -3,6 +3,7 @@
 mod crash;
 mod desk;
 mod fees;
+mod packages;
 mod people;
 mod plans;
 mod policies;

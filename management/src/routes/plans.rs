@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::extract::{At, Json, Page, Parameters};
 use crate::permission::may;
 use crate::router::{Api, created, ok};
-use crate::shapes::plans::{PlanInput, PlanList, PlanName, PlanShape, state_word};
+use crate::shapes::plans::{PlanInput, PlanList, PlanName, PlanShape, name, state_word};
 
 /// Stands for every product of the organization.
 const EVERY_PRODUCT: &str = "-";
@@ -38,20 +38,20 @@ pub(crate) async fn list(
         .flat_map(|product| product.plans.iter().map(|plan| (product.name.as_str(), plan)));
     let mut plans: Vec<(&str, &Plan)> = plans
         .filter(|(_, plan)| state.is_none_or(|word| word == state_word(plan.terms.state)))
-        .skip_while(|(_, plan)| start.as_ref().is_some_and(|key| plan.id.to_string() != *key))
+        .skip_while(|(_, plan)| start.as_ref().is_some_and(|key| name(plan) != *key))
         .take(count + 1)
         .collect();
     let next = (plans.len() > count).then(|| plans.pop()).flatten();
-    let next_start_key = next.map(|(_, plan)| plan.id.to_string());
+    let next_start_key = next.map(|(_, plan)| name(plan));
     if query.flag("expand")? {
         let rate_plans = plans.iter().map(|(product, plan)| PlanShape::of(product, plan)).collect();
         return Ok(ok(&PlanList { rate_plans, next_start_key }));
     }
-    let name = |(product, plan): &(&str, &Plan)| PlanName {
-        name: plan.id.to_string(),
+    let named = |(product, plan): &(&str, &Plan)| PlanName {
+        name: name(plan),
         apiproduct: (*product).to_owned(),
     };
-    Ok(ok(&PlanList { rate_plans: plans.iter().map(name).collect(), next_start_key }))
+    Ok(ok(&PlanList { rate_plans: plans.iter().map(named).collect(), next_start_key }))
 }
 
 pub(crate) async fn create(

@@ -1,4 +1,4 @@
-//! Rate plans.
+//! Rate plans, also those of packages, which X shows beside the product's own.
 
 use serde::{Deserialize, Serialize};
 use tollgate_ledger_store::catalogue::records::{
@@ -7,7 +7,8 @@ use tollgate_ledger_store::catalogue::records::{
 use tollgate_metering::{Currency, Money, UnixMillis};
 
 use super::money::{MoneyInput, MoneyShape, currency};
-use super::{ReadOnly, millis};
+use super::shares::{ShareInput, ShareShape};
+use super::{ReadOnly, millis, shares};
 use crate::error::ApiError;
 use crate::json;
 use crate::number;
@@ -35,8 +36,10 @@ pub(crate) struct PlanInput {
     consumption_pricing_type: Option<String>,
     #[serde(deserialize_with = "json::objects")]
     consumption_pricing_rates: Option<Vec<RateInput>>,
+    #[schemars(extend("enum" = ["REVENUE_SHARE_TYPE_UNSPECIFIED", "FIXED", "VOLUME_BANDED", null]))]
     revenue_share_type: Option<String>,
-    revenue_share_rates: Option<Vec<super::Ignored>>,
+    #[serde(deserialize_with = "json::objects")]
+    revenue_share_rates: Option<Vec<ShareInput>>,
     #[schemars(extend("enum" = ["DRAFT", "PUBLISHED"]))]
     state: Option<String>,
     #[serde(deserialize_with = "number::int64")]
@@ -91,6 +94,10 @@ pub(crate) struct PlanShape {
     consumption_pricing_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     consumption_pricing_rates: Vec<RateShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revenue_share_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revenue_share_rates: Vec<ShareShape>,
     #[schemars(extend("enum" = ["DRAFT", "PUBLISHED"]))]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +159,6 @@ impl PlanInput {
             }
             Some(_) => {}
         }
-        self.check_unsupported()?;
         let currency = self.currency_code.as_deref().map(|code| currency("", code)).transpose()?;
         let setup_fee = self.setup_fee.as_ref();
         let recurring_fee = self.fixed_recurring_fee.as_ref();
@@ -175,6 +181,10 @@ impl PlanInput {
                 .transpose()?
                 .filter(|fee| !fee.is_zero()),
             fee_months: fee_months(self.fixed_fee_frequency)?,
+            share: shares::share_type(self.revenue_share_type.as_deref())?,
+            share_bands: shares::bands(self.revenue_share_rates.unwrap_or_default())?,
+            freemium: None,
+            package: None,
             pricing: pricing_type(self.consumption_pricing_type.as_deref())?,
             state: state(self.state.as_deref())?,
             display_name: self.display_name.unwrap_or_default(),
@@ -185,20 +195,6 @@ impl PlanInput {
             start: self.start_time.filter(|time| *time != 0).map(UnixMillis),
             end: self.end_time.filter(|time| *time != 0).map(UnixMillis),
         })
-    }
-
-    /// Refuses what would otherwise be free without anybody noticing.
-    fn check_unsupported(&self) -> Result<(), ApiError> {
-        let share = self.revenue_share_type.as_deref();
-        if share.is_some_and(|kind| kind != "REVENUE_SHARE_TYPE_UNSPECIFIED") {
-            let reason = "revenue share is not supported here";
-            return Err(ApiError::invalid("revenueShareType", reason));
-        }
-        if self.revenue_share_rates.as_ref().is_some_and(|rates| !rates.is_empty()) {
-            let reason = "revenue share is not supported here";
-            return Err(ApiError::invalid("revenueShareRates", reason));
-        }
-        Ok(())
     }
 }
 
@@ -255,10 +251,8 @@ fn pricing_type(word: Option<&str>) -> Result<Option<PricingType>, ApiError> {
         None | Some("CONSUMPTION_PRICING_TYPE_UNSPECIFIED") => Ok(None),
         Some("FIXED_PER_UNIT") => Ok(Some(PricingType::FixedPerUnit)),
         Some("BANDED") => Ok(Some(PricingType::Banded)),
-        Some(known @ ("TIERED" | "STAIRSTEP")) => {
-            let reason = format!("{known} is not supported here, FIXED_PER_UNIT and BANDED are");
-            Err(ApiError::invalid(field, reason))
-        }
+        Some("TIERED") => Ok(Some(PricingType::Tiered)),
+        Some("STAIRSTEP") => Ok(Some(PricingType::Stairstep)),
         Some(other) => {
             Err(ApiError::invalid(field, format!("{other:?} is not a consumption pricing type")))
         }
@@ -290,7 +284,7 @@ impl PlanShape {
             fee: money(band.fee),
         };
         PlanShape {
-            name: plan.id.to_string(),
+            name: name(plan),
             apiproduct: product.to_owned(),
             display_name: terms.display_name.clone(),
             description: terms.description.clone(),
@@ -303,8 +297,12 @@ impl PlanShape {
             consumption_pricing_type: terms.pricing.map(|pricing| match pricing {
                 PricingType::FixedPerUnit => "FIXED_PER_UNIT",
                 PricingType::Banded => "BANDED",
+                PricingType::Tiered => "TIERED",
+                PricingType::Stairstep => "STAIRSTEP",
             }),
             consumption_pricing_rates: terms.bands.iter().map(rate).collect(),
+            revenue_share_type: terms.share.map(shares::share_word),
+            revenue_share_rates: terms.share_bands.iter().map(ShareShape::of).collect(),
             state: state_word(terms.state),
             start_time: terms.start.map(millis),
             end_time: terms.end.map(millis),
@@ -312,6 +310,11 @@ impl PlanShape {
             last_modified_at: millis(plan.modified_at),
         }
     }
+}
+
+/// The id of a plan: the one that its creator chose, or the generated one.
+pub(crate) fn name(plan: &Plan) -> String {
+    plan.name.clone().unwrap_or_else(|| plan.id.to_string())
 }
 
 /// The word of a state.

@@ -143,8 +143,6 @@ async fn rate_plans_that_are_wrong_are_refused() {
         (with("PUBLISHED", "LIVE"), "\"LIVE\" is neither"),
         (with("startTime", "endTime"), "startTime: is required to publish"),
         (plan_body("weather", r#","endTime":5"#), "endTime: must lie after startTime"),
-        (with("FIXED_PER_UNIT", "TIERED"), "TIERED is not supported here"),
-        (with("FIXED_PER_UNIT", "STAIRSTEP"), "STAIRSTEP is not supported here"),
         (with("FIXED_PER_UNIT", "FREE"), "\"FREE\" is not a consumption pricing type"),
         (with(rates, "[]"), "at least one price"),
         (with(rates, "[{}]"), "consumptionPricingRates[0].fee: is required"),
@@ -157,8 +155,27 @@ async fn rate_plans_that_are_wrong_are_refused() {
         ),
         (plan_body("weather", r#","fixedFeeFrequency":-1"#), "fixedFeeFrequency: is negative"),
         (plan_body("weather", r#","fixedFeeFrequency":121"#), "at most 120 months"),
-        (plan_body("weather", r#","revenueShareType":"FIXED""#), "revenue share is not"),
-        (plan_body("weather", r#","revenueShareRates":[{"sharePercentage":"6.5"}]"#), "revenue"),
+        (plan_body("weather", r#","revenueShareType":"SOME""#), "is not a revenue share type"),
+        (plan_body("weather", r#","revenueShareType":"FIXED""#), "FIXED takes exactly one rate"),
+        (
+            plan_body("weather", r#","revenueShareRates":[{"sharePercentage":"6.5"}]"#),
+            "is required",
+        ),
+        (
+            plan_body("weather", r#","revenueShareRates":[{"sharePercentage":6.125}]"#),
+            "two decimals",
+        ),
+        (
+            plan_body("weather", r#","revenueShareType":"FIXED","revenueShareRates":[{}]"#),
+            "is required",
+        ),
+        (
+            plan_body(
+                "weather",
+                r#","revenueShareType":"FIXED","revenueShareRates":[{"sharePercentage":101}]"#,
+            ),
+            "between 0 and 100",
+        ),
         (plan_body("weather", r#","setupFee":{"units":"-1"}"#), "setupFee: is negative"),
         (plan_body("weather", r#","price":1"#), "unknown field `price`"),
         (plan.clone(), "overlapping"),

@@ -57,6 +57,55 @@ async fn a_banded_plan_has_the_documented_shape() {
 }
 
 #[tokio::test]
+async fn every_pricing_model_fee_and_share_is_kept_and_shown() {
+    let server = Server::start().await;
+    server.post("/v1/organizations/acme/apiproducts", r#"{"name":"weather"}"#).await;
+    for model in ["TIERED", "STAIRSTEP", "BANDED"] {
+        let body = json!({
+            "apiproduct": "weather", "displayName": model, "state": "DRAFT", "currencyCode": "EUR",
+            "consumptionPricingType": model,
+            "consumptionPricingRates": [
+                {"end": 100, "fee": {"units": 75}},
+                {"start": 101, "end": 200, "fee": {"units": 25, "nanos": 5}},
+            ],
+            "fixedRecurringFee": {"units": "9"}, "fixedFeeFrequency": 3,
+            "revenueShareType": "VOLUME_BANDED",
+            "revenueShareRates": [
+                {"end": "10", "sharePercentage": 6.5},
+                {"start": "11", "sharePercentage": "33.33"},
+            ],
+        });
+        let made = server.post(PLANS, &body.to_string()).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let want = json!({
+            "name": made.json["name"], "apiproduct": "weather", "displayName": model,
+            "state": "DRAFT", "currencyCode": "EUR", "consumptionPricingType": model,
+            "consumptionPricingRates": [
+                {"end": "100", "fee": {"currencyCode": "EUR", "units": "75"}},
+                {"start": "101", "end": "200", "fee": {"currencyCode": "EUR", "units": "25", "nanos": 5}},
+            ],
+            "fixedRecurringFee": {"currencyCode": "EUR", "units": "9"}, "fixedFeeFrequency": 3,
+            "revenueShareType": "VOLUME_BANDED",
+            "revenueShareRates": [
+                {"end": "10", "sharePercentage": 6.5},
+                {"start": "11", "sharePercentage": 33.33},
+            ],
+            "createdAt": NOON.to_string(), "lastModifiedAt": NOON.to_string(),
+        });
+        assert_eq!(made.json, want);
+        // What was got can be sent back, and a body that says less drops the rest.
+        let path = format!("{PLANS}/{}", made.json["name"].as_str().unwrap());
+        assert_eq!(server.put(&path, &want.to_string()).await.json, want);
+        let short = json!({"apiproduct": "weather", "displayName": "short", "state": "DRAFT"});
+        let put = server.put(&path, &short.to_string()).await.json;
+        assert_eq!(put["displayName"], "short");
+        assert_eq!(put.get("fixedRecurringFee"), None);
+        assert_eq!(put.get("revenueShareRates"), None);
+        assert_eq!(put.get("consumptionPricingType"), None);
+    }
+}
+
+#[tokio::test]
 async fn plans_are_listed_by_product_and_for_all() {
     let server = Server::start().await;
     assert_eq!(server.get("/v1/organizations/acme/apiproducts/-/rateplans").await.json, json!({}));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::grants::Grants;
 use super::whole::{FULL_AT, Held, Known, Tally, Whole};
-use super::{Hold, HoldError, Life, OwnRegister, Settled, Tariff};
+use super::{Hold, HoldError, Life, OwnRegister, Settled, Tariff, within_bands};
 use crate::account::Mode;
 use crate::meter::BillingType;
 use crate::money::Money;
@@ -126,6 +126,10 @@ impl Packed {
         }
         if now.saturating_sub(self.as_of()) > staleness_limit {
             return Some(Err(HoldError::TooOld));
+        }
+        let total = Units::from_register(self.own_nanos.checked_add(self.others_nanos)?);
+        if let Err(error) = within_bands(&self.tariff, total) {
+            return Some(Err(error));
         }
         let price = self.marginal(Units::ONE)?;
         if price > 0 && price > self.available {

@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::id::{DeveloperId, Incarnation};
 use crate::meter::{Register, Registers};
 use crate::protocol::SnapshotMeter;
-use crate::rating::{Band, RateBook};
+use crate::rating::{Band, Model, RateBook};
 use crate::time::UnixMillis;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -151,6 +151,29 @@ fn a_free_call_is_admitted_at_any_balance() {
     wallet.settle(call, Units::ONE);
     let (available, price) = (money("-3"), money("0.5"));
     assert_eq!(hold(&mut wallet, &free, 1), Err(HoldError::TooSmall { available, price }));
+}
+
+#[test]
+fn a_call_past_the_last_band_is_refused_whoever_pays() {
+    for billing in [BillingType::Prepaid, BillingType::Postpaid] {
+        let last = Band { up_to: Some(units("3")), price: money("0.5") };
+        let bounded = tariff(1, 1, billing, Rates::banded(vec![last]).unwrap());
+        let mut wallet = Wallet::default();
+        wallet.open(&bounded, Life(0), 0);
+        take(&mut wallet, &snapshot("9", &[(&bounded, "1.5")]), 1, &[&bounded]);
+        let call = hold(&mut wallet, &bounded, 1).unwrap();
+        wallet.settle(call, units("0.5"));
+        // A hold is not counted before it settles: two calls may share the last unit.
+        let calls =
+            [hold(&mut wallet, &bounded, 1).unwrap(), hold(&mut wallet, &bounded, 1).unwrap()];
+        for call in calls {
+            wallet.settle(call, Units::ONE);
+        }
+        let exceeded = HoldError::BandExceeded { units_max: units("3") };
+        assert_eq!(hold(&mut wallet, &bounded, 1), Err(exceeded), "{billing:?}");
+        let left = if billing == BillingType::Prepaid { "7" } else { "9" };
+        assert_eq!(available(&wallet), left, "what came past the end is charged");
+    }
 }
 
 #[test]
@@ -309,13 +332,16 @@ impl Ledger {
             Band { up_to: Some(units("7.5")), price: money("0.333333333") },
             Band { up_to: None, price: money("0.1") },
         ];
-        let banded = Rates::banded(bands).unwrap();
+        let model = |model| Rates::new(model, bands.clone(), units("0.5")).unwrap();
+        let banded = Rates::banded(bands.clone()).unwrap();
         let flat = |price| Rates::flat(money(price)).unwrap();
         let tariffs = vec![
             tariff(1, 1, BillingType::Prepaid, flat("0.01")),
             tariff(2, 1, BillingType::Prepaid, banded),
             tariff(2, 2, BillingType::Prepaid, flat("0.7")),
             tariff(3, 1, BillingType::Postpaid, flat("5")),
+            tariff(4, 1, BillingType::Prepaid, model(Model::Tiered)),
+            tariff(5, 1, BillingType::Prepaid, model(Model::Stairs)),
         ];
         let mut rates = RateBook::default();
         for tariff in &tariffs {

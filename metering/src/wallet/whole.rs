@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::grants::Grants;
-use super::{Hold, HoldError, Life, OwnList, OwnRegister, Settled, Taken, Tariff, View, counted};
+use super::{
+    Hold, HoldError, Life, OwnList, OwnRegister, Settled, Taken, Tariff, View, counted,
+    within_bands,
+};
 use crate::account::Mode;
 use crate::balance::counts_period;
 use crate::meter::{BillingType, Meter};
@@ -98,6 +101,7 @@ impl Whole {
             BillingType::Postpaid => false,
             BillingType::Prepaid => self.is_strict(now, staleness_limit)?,
         };
+        within_bands(tariff, self.total(tariff).map_err(|_| HoldError::Full)?)?;
         let amount = match tariff.billing {
             BillingType::Postpaid => Money::ZERO,
             BillingType::Prepaid if is_strict => self.most(tariff, units_max)?,

@@ -49,7 +49,7 @@ pub struct Band {
     /// Total units at which the band ends, included.
     #[prost(message, optional, tag = "1")]
     pub up_to: ::core::option::Option<Units>,
-    /// Of one unit.
+    /// Of one unit or, where the model is STAIRS, of the band.
     #[prost(message, optional, tag = "2")]
     pub price: ::core::option::Option<Money>,
 }
@@ -62,6 +62,11 @@ pub struct RatePlanRevision {
     pub revision: u32,
     #[prost(message, repeated, tag = "3")]
     pub bands: ::prost::alloc::vec::Vec<Band>,
+    #[prost(enumeration = "RatingModel", tag = "4")]
+    pub model: i32,
+    /// Of each period, before the first band; absent: none.
+    #[prost(message, optional, tag = "5")]
+    pub free_units: ::core::option::Option<Units>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -88,6 +93,43 @@ impl BillingType {
             "BILLING_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
             "PREPAID" => Some(Self::Prepaid),
             "POSTPAID" => Some(Self::Postpaid),
+            _ => None,
+        }
+    }
+}
+/// How the prices of bands become a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RatingModel {
+    /// As MARGINAL: what was sent before there were others.
+    Unspecified = 0,
+    /// Each unit costs the price of the band that it falls in.
+    Marginal = 1,
+    /// All units cost the price of the band that their total has reached, never less than fewer units.
+    Tiered = 2,
+    /// A band costs its price once, as soon as any of its units is counted.
+    Stairs = 3,
+}
+impl RatingModel {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RATING_MODEL_UNSPECIFIED",
+            Self::Marginal => "MARGINAL",
+            Self::Tiered => "TIERED",
+            Self::Stairs => "STAIRS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RATING_MODEL_UNSPECIFIED" => Some(Self::Unspecified),
+            "MARGINAL" => Some(Self::Marginal),
+            "TIERED" => Some(Self::Tiered),
+            "STAIRS" => Some(Self::Stairs),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use tollgate_metering::protocol::{
     OwnIncarnations, Report, ReportedApp, ReportedDraw, ReportedRegister, Snapshot,
     SnapshotCeiling, SnapshotMeter,
 };
-use tollgate_metering::rating::Band;
+use tollgate_metering::rating::{Band, Model};
 use tollgate_metering::{
     AppId, BillingType, Incarnation, Meter, Money, Period, PlanId, ProductId, Rates, Units,
     UnixMillis, WalletId,
@@ -96,7 +96,7 @@ fn prices() -> PlanPrices {
         Band { up_to: Some(Units::ONE), price: Money::ZERO },
         Band { up_to: None, price: "0.01".parse().unwrap() },
     ];
-    let rates = Arc::new(Rates::banded(bands).unwrap());
+    let rates = Arc::new(Rates::new(Model::Tiered, bands, "2.5".parse().unwrap()).unwrap());
     PlanPrices { plan: PlanId(Uuid::from_u128(3)), revision: 7, rates }
 }
 
@@ -108,6 +108,16 @@ fn messages_come_back_as_they_went() {
     assert_eq!(PlanPrices::try_from(&wire.plans[0]), Ok(prices()));
     let own = OwnIncarnations { number: 3, incarnations: vec![incarnation(1), incarnation(2)] };
     assert_eq!(OwnIncarnations::try_from(&v1::OwnIncarnations::from(&own)), Ok(own));
+}
+
+#[test]
+fn prices_without_a_model_are_marginal_and_of_an_unknown_one_are_refused() {
+    let mut wire = v1::RatePlanRevision::from(&prices());
+    wire.model = 0;
+    assert_eq!(PlanPrices::try_from(&wire).unwrap().rates.model(), Model::Marginal);
+    wire.model = 9;
+    let error = PlanPrices::try_from(&wire).unwrap_err().to_line();
+    assert_eq!(error, "field model: not one of the values that it can have");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::catalogue::Window;
-use crate::catalogue::records::{Plan, ProductTerms};
+use crate::catalogue::records::{PackageTerms, Plan, ProductTerms};
 
 /// Milliseconds of a day (and hour) by the civil calendar, by plain counting.
 fn at(year: i64, month: i64, day: i64, hour: i64) -> UnixMillis {
@@ -31,8 +31,10 @@ fn terms(fee: &str, months: u32) -> PlanTerms {
 fn product(terms: &PlanTerms, now: UnixMillis) -> Product {
     let plan = Plan {
         id: PlanId(Uuid::from_u128(4)),
+        name: None,
         terms: terms.clone(),
         revision: 1,
+        freemium_revision: 0,
         created_at: now,
         modified_at: now,
     };
@@ -54,11 +56,14 @@ fn edit(product: &mut Product, terms: Option<&PlanTerms>, now: UnixMillis) {
 }
 
 fn bought(product: &Product, now: UnixMillis, end: Option<UnixMillis>) -> Subscription {
-    let offer = product.offer_at(now).unwrap();
+    let offer = product.offer_at(now, None).unwrap();
     Subscription {
         id: Uuid::from_u128(9),
         product: product.id,
         product_name: product.name.clone(),
+        plan: None,
+        acceptance: None,
+        is_feeless: false,
         window: Window { start: now, end },
         setup_fee: offer.setup_fee,
         currency: Some(offer.currency),
@@ -90,7 +95,7 @@ fn the_first_interval_is_paid_by_days() {
     let check = |rows: &[(UnixMillis, u32, &str, &str)]| {
         for (time, months, want, next) in rows {
             let product = product(&terms("62", *months), UnixMillis(0));
-            let offer = product.offer_at(*time).unwrap();
+            let offer = product.offer_at(*time, None).unwrap();
             let fee = offer.first_fee.unwrap_or(Money::ZERO).to_string();
             assert_eq!((fee.as_str(), offer.next.to_string().as_str()), (*want, *next), "{time}");
         }
@@ -188,4 +193,23 @@ fn one_bought_before_there_were_recurring_fees_pays_from_the_next_month_that_has
     };
     edit(&mut product, Some(&terms("7", 1)), at(2026, 2, 3, 0));
     assert_eq!(dues(&held, &product, at(2026, 3, 1, 0)), pairs(&[("2026-03", "7")]));
+}
+
+#[test]
+fn the_fee_of_a_plan_of_a_package_is_owed_once_by_who_accepted_it() {
+    let mut product = product(&terms("10", 1), UnixMillis(0));
+    let gold = PlanId(Uuid::from_u128(5));
+    let package = Some(PackageTerms::default());
+    let fee = PlanTerms { package, ..terms("99", 1) };
+    product.note_fee(gold, Some(&fee), UnixMillis(0)).unwrap();
+    edit(&mut product, None, at(2026, 3, 3, 0));
+    let held = bought(&self::product(&terms("10", 1), UnixMillis(0)), at(2026, 1, 15, 0), None);
+    let until = at(2026, 4, 1, 0);
+    let own = pairs(&[("2026-02", "10"), ("2026-03", "10")]);
+    assert_eq!(dues(&held, &product, until), own, "whatever plans of packages there are");
+    let accepted = Subscription { plan: Some(gold), ..held };
+    let want = pairs(&[("2026-02", "99"), ("2026-03", "99"), ("2026-04", "99")]);
+    assert_eq!(dues(&accepted, &product, until), want);
+    let beside = Subscription { is_feeless: true, ..accepted };
+    assert_eq!(dues(&beside, &product, until), []);
 }
