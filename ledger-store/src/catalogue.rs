@@ -35,6 +35,7 @@ pub mod developers;
 pub mod error;
 pub mod fees;
 pub mod forget;
+pub mod held;
 pub mod keys;
 pub mod organizations;
 pub mod overspend;

@@ -9,6 +9,7 @@ use tollgate_ledger_store::{CatalogueError, LedgerError};
 use tollgate_metering::booking::BookingError;
 
 use crate::auth::{Identity, Unidentified};
+use crate::mint::error::MintError;
 use crate::permission::Permission;
 
 /// Why a call was not answered as asked.
@@ -105,6 +106,9 @@ pub(crate) enum ApiError {
     /// No answer in time.
     #[error("no answer in time: what was asked may or may not have been applied")]
     Timeout,
+    /// A refusal of Edge's paths.
+    #[error(transparent)]
+    Mint(#[from] MintError),
     /// The catalogue refused or failed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),

@@ -34,6 +34,7 @@ mod exposures;
 mod extract;
 mod json;
 mod metrics;
+mod mint;
 mod number;
 mod openapi;
 mod permission;

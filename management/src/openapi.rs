@@ -33,7 +33,7 @@ use crate::routes::{
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 16] = [
+const MODULES: [fn(&mut Paths); 17] = [
     organizations::describe,
     developers::describe,
     balances::describe,
@@ -50,6 +50,7 @@ const MODULES: [fn(&mut Paths); 16] = [
     reports::describe,
     explain::describe,
     health::describe,
+    crate::mint::describe,
 ];
 
 /// The document, made once.

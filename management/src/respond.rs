@@ -14,6 +14,7 @@ use tollgate_ledger_store::{CatalogueError, LedgerError};
 
 use crate::auth::Unidentified;
 use crate::error::ApiError;
+use crate::mint;
 
 /// HTTP status, google.rpc.Code and Apigee's code of an error.
 struct Kind {
@@ -88,6 +89,10 @@ impl ApiError {
                 retried(Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", reason)
             }
             ApiError::Timeout => kind(Http::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", None),
+            ApiError::Mint(refused) => {
+                let (http, code) = refused.kind();
+                kind(http, "FAILED_PRECONDITION", Some(code))
+            }
             ApiError::Catalogue(error) => catalogue_kind(error),
         }
     }
@@ -138,7 +143,7 @@ impl ApiError {
     }
 
     /// What the client is told: causes inside the ledger are for the log.
-    fn public_message(&self) -> String {
+    pub(crate) fn public_message(&self) -> String {
         match self {
             ApiError::Catalogue(CatalogueError::Ledger(LedgerError::Corrupt { what, .. })) => {
                 format!("ledger holds {what} that cannot be read: see the log")
@@ -226,6 +231,7 @@ impl IntoResponse for ApiError {
             tracing::debug!(status = kind.status, error = %chain(&self), "request refused");
         }
         let mut response = json_response(kind.http, &self.body(&kind));
+        response.extensions_mut().insert(mint::error::told(&self));
         let headers = response.headers_mut();
         if kind.http == StatusCode::UNAUTHORIZED {
             for scheme in ["Bearer realm=\"tollgate\"", "Basic realm=\"tollgate\""] {

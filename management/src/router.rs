@@ -19,7 +19,7 @@ use crate::routes::{
     apps, attributes, audit, balances, developers, explain, health, keys, org_apps, organizations,
     plans, products, reports, subscriptions, tokens, wallets,
 };
-use crate::{Parts, openapi, respond};
+use crate::{Parts, mint, openapi, respond};
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -43,7 +43,8 @@ pub(crate) fn router(parts: Parts) -> Router {
         .merge(product_paths())
         .merge(token_paths())
         .merge(audit_paths())
-        .merge(report_paths());
+        .merge(report_paths())
+        .merge(mint::paths(&api));
     let recorder = Recorder { api: api.clone(), routes: v1.clone().with_state(api.clone()) };
     let v1 = v1
         .layer(middleware::from_fn_with_state(recorder, record))

@@ -5,7 +5,7 @@ pub(crate) mod apps;
 pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod balances;
-mod booking;
+pub(crate) mod booking;
 pub(crate) mod developers;
 pub(crate) mod explain;
 pub(crate) mod health;
@@ -30,7 +30,11 @@ use crate::router::Api;
 pub(crate) type Answer = Result<Response, ApiError>;
 
 /// The developer of a path.
-async fn developer(api: &Api, organization: &str, segment: &str) -> Result<Developer, ApiError> {
+pub(crate) async fn developer(
+    api: &Api,
+    organization: &str,
+    segment: &str,
+) -> Result<Developer, ApiError> {
     let name = extract::developer(segment);
     Ok(api.catalogue.developer(organization, &name).await?)
 }

@@ -33,6 +33,8 @@ pub struct AppTerms {
     pub key_lifetime_ms: Option<i64>,
     /// Stored only.
     pub app_family: String,
+    /// The id of a new app, as another system had it; `None`: a generated one.
+    pub id: Option<Uuid>,
 }
 
 // === impl Catalogue ===
@@ -62,7 +64,7 @@ impl Catalogue {
         let claimed =
             self.claim_key(organization, developer.id, name, &credential.consumer_key, now).await?;
         let app = App {
-            id: Uuid::new_v4(),
+            id: terms.id.unwrap_or_else(Uuid::new_v4),
             name: name.to_owned(),
             developer: developer.id,
             status: Approval::Approved,
@@ -78,7 +80,17 @@ impl Catalogue {
         // Before the app: an id that leads nowhere is skipped, an app without one is never listed.
         let place = AppPlace { developer: developer.id, app: name.to_owned() };
         let id_key = app_id_key(organization, app.id);
-        self.insert(&id_key, &place, now).await?;
+        if self.insert(&id_key, &place, now).await? == Put::Conflict {
+            // Of an app that is no more, or was never written.
+            if self.app_by_id(organization, &app.id.to_string()).await.is_ok() {
+                return Err(CatalogueError::exists(What::App, app.id, organization));
+            }
+            let take = |before: &mut AppPlace| {
+                *before = place.clone();
+                Ok(())
+            };
+            self.edit(&id_key, now, take).await?;
+        }
         match self.insert(&key, &app, now).await? {
             Put::Written => {}
             Put::Conflict => {

@@ -124,7 +124,7 @@ impl Catalogue {
     /// Where there is neither, nor any subscription, plans of packages stand in: the product has a
     /// price, so that the call is refused for want of a subscription, not let through for want of a
     /// price.
-    async fn caller_plans(
+    pub(super) async fn caller_plans(
         &self,
         product: &Product,
         held: &[&Subscription],

@@ -128,6 +128,56 @@ const ROUTES: &[(&str, &str, Option<Permission>)] = {
         ("POST", "…/apiproducts/{product}/rateplans", Some(P::ProductsWrite)),
         ("GET", "…/apiproducts/{product}/rateplans/{plan}", Some(P::ProductsRead)),
         ("PUT DELETE", "…/apiproducts/{product}/rateplans/{plan}", Some(P::ProductsWrite)),
+        // Edge.
+        ("POST", "mint…/transactions", Some(P::UsageWrite)),
+        ("GET", "mint…/developers", Some(P::DevelopersRead)),
+        ("GET", "mint…/developers/{developer}", Some(P::DevelopersRead)),
+        ("GET", "mint…/developers/{developer}/developer-balances", Some(P::BalancesRead)),
+        ("POST", "mint…/developers/{developer}/developer-balances", Some(P::BalancesCredit)),
+        (
+            "GET",
+            "mint…/developers/{developer}/developer-accepted-rateplans",
+            Some(P::SubscriptionsRead),
+        ),
+        ("POST", "mint…/developers/{developer}/developer-rateplans", Some(P::SubscriptionsWrite)),
+        (
+            "GET",
+            "mint…/developers/{developer}/developer-rateplans/{acceptance}",
+            Some(P::SubscriptionsRead),
+        ),
+        (
+            "PUT DELETE",
+            "mint…/developers/{developer}/developer-rateplans/{acceptance}",
+            Some(P::SubscriptionsWrite),
+        ),
+        ("GET", "mint…/suspended-developers", Some(P::DevelopersRead)),
+        ("GET", "mint…/suspended-developers/{developer}", Some(P::DevelopersRead)),
+        ("GET", "mint…/monetization-packages", Some(P::ProductsRead)),
+        ("POST", "mint…/monetization-packages", Some(P::ProductsWrite)),
+        ("GET", "mint…/monetization-packages/{package}", Some(P::ProductsRead)),
+        ("PUT DELETE", "mint…/monetization-packages/{package}", Some(P::ProductsWrite)),
+        (
+            "POST DELETE",
+            "mint…/monetization-packages/{package}/products/{product}",
+            Some(P::ProductsWrite),
+        ),
+        ("GET", "mint…/monetization-packages/{package}/rate-plans", Some(P::ProductsRead)),
+        ("POST", "mint…/monetization-packages/{package}/rate-plans", Some(P::ProductsWrite)),
+        ("GET", "mint…/monetization-packages/{package}/rate-plans/{plan}", Some(P::ProductsRead)),
+        (
+            "PUT DELETE",
+            "mint…/monetization-packages/{package}/rate-plans/{plan}",
+            Some(P::ProductsWrite),
+        ),
+        (
+            "POST",
+            "mint…/monetization-packages/{package}/rate-plans/{plan}/real-currency-credit-transactions",
+            Some(P::BalancesAdjust),
+        ),
+        ("GET", "mint…/rate-plans", Some(P::ProductsRead)),
+        ("GET", "mint…/rate-plans/{plan}", Some(P::ProductsRead)),
+        ("GET", "mint…/products", Some(P::ProductsRead)),
+        ("GET", "mint…/products/{product}", Some(P::ProductsRead)),
     ]
 };
 
@@ -226,6 +276,8 @@ async fn ask(router: &mut Router, method: &str, path: &str, token: &str) -> (u16
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let missing = body["error"]["details"][0]["metadata"]["permission"].as_str();
+    // Edge's shape has it in the contexts.
+    let missing = missing.or_else(|| body["contexts"][0]["value"].as_str());
     (status, missing.unwrap_or_default().to_owned())
 }
 
@@ -234,6 +286,7 @@ fn rows() -> BTreeMap<(String, String), Option<Permission>> {
     let mut rows = BTreeMap::new();
     for (methods, path, permission) in ROUTES {
         for method in methods.split(' ') {
+            let path = path.replace("mint…", "/v1/mint/organizations/{organization}");
             let path = path.replace('…', "/v1/organizations/{organization}");
             assert!(
                 rows.insert((method.to_owned(), path.clone()), *permission).is_none(),

@@ -1,7 +1,10 @@
 //! `…/developers/{developer}/apps`.
 
 use axum::extract::State;
+use tollgate_ledger_store::catalogue::apps::AppTerms;
 use tollgate_ledger_store::catalogue::records::Approval;
+
+use uuid::Uuid;
 
 use super::{Answer, developer};
 use crate::error::ApiError;
@@ -40,11 +43,16 @@ pub(crate) async fn create(
     query: Parameters,
     Json(mut input): Json<AppInput>,
 ) -> Answer {
-    query.only(&[])?;
+    query.only(&["appId"])?;
+    let id = query.get("appId").map(str::parse::<Uuid>).transpose();
+    let id = id.map_err(|_| ApiError::Query {
+        name: "appId".to_owned(),
+        reason: "is not a UUID".to_owned(),
+    })?;
     let owner = developer(&api, &organization, &name).await?;
     let now = api.clock.now();
     let name = input.name.take().unwrap_or_default();
-    let terms = input.terms();
+    let terms = AppTerms { id, ..input.terms() };
     let app = api.catalogue.create_app(&organization, &owner, &name, &terms, now).await?;
     Ok(created(&AppShape::of(&app)))
 }

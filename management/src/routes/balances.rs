@@ -25,7 +25,7 @@ use crate::shapes::money::MoneyInput;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The same name for people.
-const IDEMPOTENCY_KEY_NAME: &str = "Idempotency-Key";
+pub(crate) const IDEMPOTENCY_KEY_NAME: &str = "Idempotency-Key";
 
 pub(crate) async fn get(
     State(api): State<Api>,
@@ -165,7 +165,7 @@ fn required<'a>(
 }
 
 /// The id of an adjustment: given by the caller, or else by the server before the first attempt.
-fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let invalid = |reason| Err(ApiError::invalid(IDEMPOTENCY_KEY_NAME, reason));
     match (given.next(), given.next()) {

@@ -26,23 +26,23 @@ const BY: &str = "management";
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What is booked, in the words of the request.
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// The field of the amount.
-    pub(super) amount_field: &'static str,
+    pub(crate) amount_field: &'static str,
     /// The field or header of the id.
-    pub(super) id_field: &'static str,
+    pub(crate) id_field: &'static str,
     /// Whose wallet it is.
-    pub(super) owner: &'a Developer,
+    pub(crate) owner: &'a Developer,
     /// In which currency.
-    pub(super) currency: Currency,
+    pub(crate) currency: Currency,
     /// How much.
-    pub(super) amount: Money,
+    pub(crate) amount: Money,
     /// Who books, when, why, under which id.
-    pub(super) booking: Booking,
+    pub(crate) booking: Booking,
 }
 
 /// Credits a wallet, opening it where there is none.
-pub(super) async fn credit(
+pub(crate) async fn credit(
     api: &Api,
     organization: &str,
     asked: &Asked<'_>,
@@ -61,7 +61,7 @@ pub(super) async fn credit(
 }
 
 /// Adjusts a wallet.
-pub(super) async fn adjust(
+pub(crate) async fn adjust(
     api: &Api,
     cap: AdjustmentCap,
     asked: &Asked<'_>,
@@ -72,7 +72,7 @@ pub(super) async fn adjust(
 
 /// Books the fees that a pending subscription depends on, prepaid ones if the balance covers them;
 /// takes the subscription back where they certainly were not booked.
-pub(super) async fn purchase_fees(
+pub(crate) async fn purchase_fees(
     api: &Api,
     organization: &str,
     owner: &Developer,
@@ -119,7 +119,7 @@ pub(super) async fn purchase_fees(
 
 /// Moves what is still to be moved since a developer's billing type became postpaid. Where that
 /// fails, housekeeping does it: nothing that is asked for now depends on it.
-pub(super) async fn finish_switch(api: &Api, organization: &str, owner: &Developer) {
+pub(crate) async fn finish_switch(api: &Api, organization: &str, owner: &Developer) {
     let fees = fees(api);
     let now = api.clock.now();
     if let Err(error) = fees.finish_switch(organization, owner, BY, false, now).await {
@@ -130,7 +130,7 @@ pub(super) async fn finish_switch(api: &Api, organization: &str, owner: &Develop
 /// Sets who pays when. From prepaid to postpaid what is left in the wallets is moved out of them;
 /// what gateways may spend of a strict wallet later, unless it is forced, and so long the billing
 /// type cannot change back.
-pub(super) async fn set_billing(
+pub(crate) async fn set_billing(
     api: &Api,
     organization: &str,
     owner: &Developer,
@@ -183,7 +183,7 @@ impl Asked<'_> {
     }
 
     /// Waits for a booking for as long as the request may take.
-    async fn outcome(
+    pub(crate) async fn outcome(
         &self,
         api: &Api,
         booking: impl Future<Output = Result<Booked, BookError>>,
@@ -196,7 +196,7 @@ impl Asked<'_> {
     }
 
     /// What to repeat after an unknown outcome.
-    pub(super) fn ask_again(&self) -> String {
+    pub(crate) fn ask_again(&self) -> String {
         format!("the same {} {:?}", self.id_field, self.booking.id)
     }
 
@@ -230,7 +230,7 @@ impl Asked<'_> {
 }
 
 /// What the API says where nothing is booked under an id.
-pub(super) fn error(
+pub(crate) fn error(
     error: BookError,
     amount_field: &'static str,
     owner: &Developer,

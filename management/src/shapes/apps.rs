@@ -154,6 +154,7 @@ impl AppInput {
             products: self.api_products.unwrap_or_default(),
             key_lifetime_ms: self.key_expires_in.filter(|span| !matches!(span, -1 | 0)),
             app_family: self.app_family.unwrap_or_default(),
+            id: None,
         }
     }
 }

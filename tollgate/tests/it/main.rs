@@ -11,6 +11,7 @@ mod cluster;
 mod costs;
 mod deploy;
 mod doctor;
+mod edge_migration;
 mod kill;
 mod ledger_commands;
 mod loadtest;

@@ -1,0 +1,108 @@
+//! Queries and lists of Edge: `page` and `size`, or `all=true`, and
+//! `{"<entity>":[…],"totalRecords":N}`.
+
+use axum::extract::{FromRequestParts, Query};
+use http::request::Parts as Head;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+use crate::error::ApiError;
+
+/// Records of a page where no `size` is given, and at most.
+const SIZE_DEFAULT: usize = 20;
+const SIZE_MAX: usize = 1000;
+
+/// The query, with the paging that other paths ignore.
+pub(crate) struct Terms(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Terms {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(head: &mut Head, _: &S) -> Result<Terms, ApiError> {
+        match Query::<Vec<(String, String)>>::try_from_uri(&head.uri) {
+            Ok(Query(pairs)) => Ok(Terms(pairs)),
+            Err(_) => Err(ApiError::Query {
+                name: head.uri.query().unwrap_or_default().to_owned(),
+                reason: "is malformed".to_owned(),
+            }),
+        }
+    }
+}
+
+/// A list in an answer.
+#[derive(Debug)]
+pub(crate) struct List<T> {
+    entity: &'static str,
+    records: Vec<T>,
+    total: usize,
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// Refuses every parameter but these: a slip must not book what was not meant.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => Err(invalid(name, "is unknown here")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn required(&self, name: &str) -> Result<&str, ApiError> {
+        self.get(name).ok_or_else(|| invalid(name, "is required"))
+    }
+
+    /// `true` or `false`; absent is false.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(invalid(name, "must be true or false")),
+        }
+    }
+
+    /// One page of `records` under the name of their kind, and how many there are in all.
+    pub(crate) fn list<T: Serialize>(
+        &self,
+        entity: &'static str,
+        records: Vec<T>,
+    ) -> Result<List<T>, ApiError> {
+        let number = |name, least, default: usize| match self.get(name) {
+            None => Ok(default),
+            Some(text) => match text.parse() {
+                Ok(number) if number >= least => Ok(number),
+                Ok(_) | Err(_) => Err(invalid(name, "is not a whole number that it can be")),
+            },
+        };
+        // Pages are counted from 1; 0 is taken for the first as well.
+        let page = number("page", 0, 1)?.max(1);
+        let size = number("size", 1, SIZE_DEFAULT)?.min(SIZE_MAX);
+        let is_paged = self.get("page").is_some() || self.get("size").is_some();
+        let total = records.len();
+        let records = match is_paged && !self.flag("all")? {
+            true => records.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect(),
+            false => records,
+        };
+        Ok(List { entity, records, total })
+    }
+}
+
+// === impl List ===
+
+impl<T: Serialize> Serialize for List<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(2))?;
+        map.serialize_entry(self.entity, &self.records)?;
+        map.serialize_entry("totalRecords", &self.total)?;
+        map.end()
+    }
+}
+
+fn invalid(name: &str, reason: &str) -> ApiError {
+    ApiError::Query { name: name.to_owned(), reason: reason.to_owned() }
+}
