@@ -3,7 +3,8 @@
 //!
 //! Who asks is found out before a route is known to need anything; whether he may is decided by
 //! `permission`, so that a refusal can name what was needed.
-//! Tokens come from several places, asked in turn: the configuration, the catalogue (`stored`).
+//! Tokens come from several places, asked in turn: the configuration, the catalogue (`stored`), an issuer of
+//! JWTs (`jwt`).
 //! Not here: what a role may do (`permission`).
 
 use std::fmt;
@@ -24,7 +25,12 @@ use crate::error::ApiError;
 use crate::permission::Permission;
 use crate::router::Api;
 
+mod jwks;
+pub(crate) mod jwt;
+mod ring_provider;
 pub(crate) mod stored;
+
+pub use jwks::KeyPlace;
 
 /// Somebody with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,8 +51,9 @@ use std::time::Duration;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, Ledger};
 
+pub use auth::jwt::{Jwt, JwtSettings};
 pub use auth::stored::StoredTokens;
-pub use auth::{Authorizer, Chain, Identity, Tokens, Unidentified};
+pub use auth::{Authorizer, Chain, Identity, KeyPlace, Tokens, Unidentified};
 pub use exposures::{ExposureSource, NoExposures};
 pub use metrics::Metrics;
 pub use permission::Permission;

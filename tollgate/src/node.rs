@@ -15,9 +15,10 @@ use tollgate_management as management;
 use tollgate_metering::WalletId;
 use tollgate_metering::exposure::Exposure;
 
+use crate::config::file::Problem;
 use crate::config::node::{NodeFile, TokenSection};
 use crate::config::secret::{Secret, SecretError};
-use crate::config::sections::ServerTls;
+use crate::config::sections::{ServerTls, jwt_settings};
 use crate::ledger::open::{OpenError, Store};
 use crate::listen::{Bound, ListenError};
 use crate::notice::Noticed;
@@ -50,6 +51,8 @@ pub(crate) struct NodeParts {
     pub(crate) management: Option<Bound>,
     /// Who may do what.
     pub(crate) tokens: Vec<Token>,
+    /// Whose JWTs management takes beside them.
+    pub(crate) jwt: Option<management::JwtSettings>,
     /// How balance-sync works.
     pub(crate) settings: balance_sync::Settings,
     /// Where its metrics go.
@@ -68,6 +71,9 @@ pub(crate) enum NodeError {
         #[source]
         source: SecretError,
     },
+    /// The issuer of JWTs cannot be used.
+    #[error("{0}")]
+    Jwt(Problem),
     /// A file of the TLS configuration cannot be read.
     #[error("cannot read {}", path.display())]
     Tls {
@@ -120,6 +126,7 @@ pub(crate) async fn run(file: NodeFile, format: LogFormat) -> Result<(), NodeErr
     let stopped = CancellationToken::new();
     let tokens = read_tokens(&file.token)?;
     let settings = settings(&file, &tokens)?;
+    let jwt = jwt_settings(file.jwt.as_ref()).map_err(NodeError::Jwt)?;
     let has_tls = settings.tls.is_some();
     let sync = Bound::bind("balance-sync", file.sync.listen).await?;
     let management = match &file.management {
@@ -136,7 +143,7 @@ pub(crate) async fn run(file: NodeFile, format: LogFormat) -> Result<(), NodeErr
     let opened = Store::of_section(&file.ledger, &registry);
     let Some(opened) = stopping.run_until_cancelled(opened).await else { return Ok(()) };
     let store = opened?;
-    let parts = NodeParts { store, sync, management, tokens, settings, registry };
+    let parts = NodeParts { store, sync, management, tokens, jwt, settings, registry };
     let node = start(parts, stopping.clone(), stopping.clone())?;
     let mut readiness = Readiness::default();
     node.report(&mut readiness);
@@ -175,7 +182,7 @@ pub(crate) fn start(
     let standing = balance_sync::StandingWatch::default();
     let changes = balance_sync::Changes::default();
     let exposures = balance_sync::Exposures::default();
-    let NodeParts { store, sync, management, tokens, settings, registry } = parts;
+    let NodeParts { store, sync, management, tokens, jwt, settings, registry } = parts;
     if let Some(bound) = management {
         let authorizer = tokens.iter().fold(management::Tokens::default(), |all, token| {
             let (name, role) = (token.name.clone(), token.role);
@@ -187,13 +194,18 @@ pub(crate) fn start(
         let documents = Noticed::new(Arc::clone(&store.documents), changes.clone());
         let catalogue = Arc::new(Catalogue::new(Arc::new(documents), Arc::clone(&ledger)));
         let stored = management::StoredTokens::new(Arc::clone(&catalogue), Arc::clone(&clock));
+        let mut places: Vec<Arc<dyn management::Authorizer>> =
+            vec![Arc::new(authorizer), Arc::new(stored)];
+        if let Some(settings) = jwt {
+            places.push(Arc::new(management::Jwt::new(settings, Arc::clone(&clock))));
+        }
         let rates = Arc::clone(&catalogue) as Arc<dyn RateSource>;
         let parts = management::Parts {
             book: Arc::new(Book::new(Arc::clone(&ledger), rates, Arc::clone(&clock))),
             catalogue,
             ledger,
             clock: Arc::clone(&clock),
-            authorizer: Arc::new(management::Chain(vec![Arc::new(authorizer), Arc::new(stored)])),
+            authorizer: Arc::new(management::Chain(places)),
             metrics: management::Metrics::register(&registry)?,
             exposures: Arc::new(Measured(exposures.clone())),
             limits: management::Limits::default(),

@@ -17,6 +17,7 @@ use tollgate_gateway::sync_client::{SyncSettings, Token as SyncToken};
 use tollgate_ledger_store::{Role, SystemClock};
 
 use crate::config::secret::Secret;
+use crate::config::sections::jwt_settings;
 use crate::config::standalone::{StandaloneFile, StandaloneSection};
 use crate::data_dir::{DataDir, DataDirError, random_token};
 use crate::demo::seed::SeedError;
@@ -222,6 +223,7 @@ impl Start<'_> {
             sync: ports.sync,
             management: Some(ports.management),
             tokens,
+            jwt: jwt_settings(self.file.jwt.as_ref()).map_err(NodeError::Jwt)?,
             registry: self.registry.clone(),
         };
         let node = node::start(parts, node_stopping.clone(), stopping.clone())?;

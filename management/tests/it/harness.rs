@@ -62,6 +62,10 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
+    pub(crate) fn at(ms: i64) -> Arc<TestClock> {
+        Arc::new(TestClock(AtomicI64::new(ms)))
+    }
+
     pub(crate) fn set(&self, ms: i64) {
         self.0.store(ms, Ordering::SeqCst);
     }

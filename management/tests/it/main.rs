@@ -13,6 +13,7 @@ mod documents;
 mod errors;
 mod faults;
 mod harness;
+mod jwt;
 mod plans;
 mod products;
 mod reports;

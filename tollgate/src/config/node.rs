@@ -10,7 +10,10 @@ use tollgate_metering::Units;
 
 use super::file::{Checked, Problem};
 use super::secret::SecretPlace;
-use super::sections::{LedgerSection, LogSection, ManagementSection, MetricsSection, ServerTls};
+use super::sections::{
+    JwtSection, LedgerSection, LogSection, ManagementSection, MetricsSection, ServerTls,
+    jwt_settings,
+};
 use crate::telemetry::TelemetryConfig;
 
 /// A balance-sync node's configuration.
@@ -29,6 +32,8 @@ pub(crate) struct NodeFile {
     /// Who may do what.
     #[serde(default)]
     pub(crate) token: Vec<TokenSection>,
+    /// Whose JWTs are taken beside them.
+    pub(crate) jwt: Option<JwtSection>,
     /// Where its metrics and health are.
     pub(crate) metrics: MetricsSection,
     /// Where traces and metrics are sent.
@@ -169,6 +174,7 @@ impl Checked for NodeFile {
             return Err(Problem::at("exposure.max_multiplier", "must be above 0"));
         }
         check_tokens(&self.token)?;
+        jwt_settings(self.jwt.as_ref())?;
         let is_there = |role| self.token.iter().any(|token| token.role == role);
         let has_certificates =
             self.sync.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use tollgate_ledger_store::LedgerError;
 use tollgate_ledger_store::cql::CqlConfig;
+use tollgate_management::{JwtSettings, KeyPlace};
 
 use super::file::Problem;
 use super::secret::SecretPlace;
@@ -33,6 +35,55 @@ pub(crate) struct MetricsSection {
 pub(crate) struct ManagementSection {
     /// Address and port; port 0 takes a free one.
     pub(crate) listen: SocketAddr,
+}
+
+/// `[jwt]`: an OpenID Connect issuer whose JWTs the management API takes beside tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JwtSection {
+    /// `iss` has to be this.
+    pub(crate) issuer: String,
+    /// `aud` has to be this, or have it.
+    pub(crate) audience: String,
+    /// The issuer's JSON Web Key Set in a file; this or `jwks_url`.
+    pub(crate) jwks_file: Option<PathBuf>,
+    /// The same by http:// or https://.
+    pub(crate) jwks_url: Option<String>,
+    /// The claim with the role; dots lead into objects.
+    #[serde(default = "role_claim")]
+    pub(crate) role_claim: String,
+    /// The claim with the organization that the bearer is bound to.
+    #[serde(default = "organization_claim")]
+    pub(crate) organization_claim: String,
+    /// The claim with the bearer's name.
+    #[serde(default = "name_claim")]
+    pub(crate) name_claim: String,
+    /// How far the issuer's clock may be off.
+    #[serde(default = "leeway_ms")]
+    pub(crate) leeway_ms: u32,
+    /// How old the issuer's keys may get.
+    #[serde(default = "refresh_interval_ms")]
+    pub(crate) refresh_interval_ms: u32,
+}
+
+fn role_claim() -> String {
+    "role".to_owned()
+}
+
+fn organization_claim() -> String {
+    "organization".to_owned()
+}
+
+fn name_claim() -> String {
+    "sub".to_owned()
+}
+
+fn leeway_ms() -> u32 {
+    60_000
+}
+
+fn refresh_interval_ms() -> u32 {
+    300_000
 }
 
 /// The certificate of a server, and whether clients need one.
@@ -105,6 +156,54 @@ fn three() -> u32 {
 
 fn start_timeout_ms() -> u64 {
     60_000
+}
+
+// === impl JwtSection ===
+
+impl JwtSection {
+    /// What the management API is told.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub(crate) fn settings(&self) -> Result<JwtSettings, Problem> {
+        let url = |text: &String| {
+            let url = text.parse::<http::Uri>().ok().filter(|url| {
+                url.host().is_some() && matches!(url.scheme_str(), Some("http" | "https"))
+            });
+            let text = "must begin with http:// or https://";
+            url.map(KeyPlace::Url).ok_or_else(|| Problem::at("jwt.jwks_url", text))
+        };
+        let keys = match (&self.jwks_file, &self.jwks_url) {
+            (Some(path), None) => KeyPlace::File(path.clone()),
+            (None, Some(text)) => url(text)?,
+            (None, None) | (Some(_), Some(_)) => {
+                return Err(Problem::at("jwt", "needs either jwks_file or jwks_url"));
+            }
+        };
+        for (key, text) in [("jwt.issuer", &self.issuer), ("jwt.audience", &self.audience)] {
+            if text.is_empty() {
+                return Err(Problem::at(key, "must not be empty"));
+            }
+        }
+        Ok(JwtSettings {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            keys,
+            role_claim: self.role_claim.clone(),
+            organization_claim: self.organization_claim.clone(),
+            name_claim: self.name_claim.clone(),
+            leeway: Duration::from_millis(u64::from(self.leeway_ms)),
+            refresh: Duration::from_millis(u64::from(self.refresh_interval_ms)),
+        })
+    }
+}
+
+/// What the management API is told of an issuer, where there is one.
+///
+/// # Errors
+/// The first value that cannot be used.
+pub(crate) fn jwt_settings(section: Option<&JwtSection>) -> Result<Option<JwtSettings>, Problem> {
+    section.map(JwtSection::settings).transpose()
 }
 
 // === impl LedgerSection ===

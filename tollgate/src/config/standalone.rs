@@ -13,7 +13,7 @@ use tollgate_metering::node::need::Bounds;
 
 use super::file::{Checked, Problem};
 use super::gateway::{WalletsSection, check_proxies};
-use super::sections::LogSection;
+use super::sections::{JwtSection, LogSection, jwt_settings};
 use crate::cli::StandaloneArgs;
 use crate::telemetry::TelemetryConfig;
 
@@ -35,6 +35,8 @@ pub(crate) struct StandaloneFile {
     pub(crate) limits: Limits,
     /// Proxies beside the demo's.
     pub(crate) proxy: Vec<Proxy>,
+    /// Whose JWTs the management API takes beside the admin token.
+    pub(crate) jwt: Option<JwtSection>,
     /// Where traces and metrics are sent.
     pub(crate) telemetry: TelemetryConfig,
     /// How log lines look.
@@ -166,6 +168,7 @@ impl Checked for StandaloneFile {
             // Not an error: somebody may want management and sync alone; calls get 404.
             tracing::warn!("no proxy is configured and there is no demo: every call gets 404");
         }
+        jwt_settings(self.jwt.as_ref())?;
         self.wallets.check()?;
         self.telemetry.check()
     }
