@@ -78,7 +78,7 @@ pub(crate) async fn get(
 }
 
 /// An upstream that speaks HTTP/2 and answers with its request, echoed as it comes, and a trailer.
-async fn echo() -> (SocketAddr, mpsc::UnboundedReceiver<Request<()>>) {
+pub(crate) async fn echo() -> (SocketAddr, mpsc::UnboundedReceiver<Request<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (told, requests) = mpsc::unbounded_channel();
@@ -128,7 +128,7 @@ where
         .await;
 }
 
-fn over_http2(proxy: Proxy) -> Proxy {
+pub(crate) fn over_http2(proxy: Proxy) -> Proxy {
     Proxy {
         upstream: UpstreamConfig { http: UpstreamHttp::Http2, ..proxy.upstream.clone() },
         ..proxy

@@ -8,7 +8,7 @@ use tollgate_gateway::config::{CallHeaders, Proxy};
 use tollgate_metering::{BillingType, Receipt};
 
 use crate::harness::{Gateway, Upstream, ok, proxy, within};
-use crate::http2::{get, h2c};
+use crate::http2::{echo, get, h2c, over_http2};
 use crate::metered::{Wallets, until};
 use crate::scripted_node::{KEY, Ledger, Node};
 
@@ -88,6 +88,24 @@ async fn http2_gets_the_charge_as_trailers_of_a_stream() {
     for (name, value) in FACTS {
         assert_eq!(trailers[name], value, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_grpc_calls_status_stays_in_its_trailers_beside_the_charge() {
+    let (address, _requests) = echo().await;
+    let call_headers = CallHeaders::Always;
+    let gateway = Gateway::start(vec![Proxy { call_headers, ..over_http2(proxy(address)) }]).await;
+    let mut client = h2c(gateway.address).await;
+    let uri = format!("http://{}/pkg.Service/Method", gateway.address);
+    let lines = [("content-type", "application/grpc"), ("x-api-key", "good"), ("te", "trailers")];
+    let response = get(&mut client, uri, &lines).await;
+    assert_eq!(response.headers()["tollgate-cost"], "0.025");
+    let body = within(response.into_body().collect()).await.unwrap();
+    let trailers = body.trailers().expect("trailers come");
+    assert_eq!(
+        (&trailers["grpc-status"], &trailers["tollgate-cost"]),
+        (&"0".parse().unwrap(), &"0.025".parse().unwrap())
+    );
 }
 
 /// A call that is told what it cost.

@@ -11,7 +11,11 @@ mod cluster;
 mod costs;
 mod deploy;
 mod doctor;
+<<<<<<< HEAD
 mod edge_migration;
+=======
+mod effects;
+>>>>>>> d7d58d5 (tollgate: hold changes against the second in which they reach every gateway)
 mod kill;
 mod ledger_commands;
 mod loadtest;

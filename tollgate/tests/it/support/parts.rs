@@ -148,6 +148,17 @@ impl Site {
         self.gateway_at(name, "127.0.0.1:0", &nodes, upstream, more)
     }
 
+    /// The same, whose proxy tells everybody what a call cost.
+    pub(crate) fn gateway_telling(&self, name: &str, nodes: &[&Node], upstream: &str) -> Gateway {
+        let nodes: Vec<String> = nodes.iter().map(|node| node.url()).collect();
+        let config = self.gateway_config(name, "127.0.0.1:0", &nodes, upstream, "");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text + "call_headers = \"always\"\n").unwrap();
+        let mut start = command(["gateway", "--config"]);
+        start.arg(config);
+        Gateway { process: Tollgate::start(start), name: name.to_owned() }
+    }
+
     fn gateway_at(
         &self,
         name: &str,
