@@ -1,7 +1,8 @@
 //! Follows the log of the catalogue's changes and tells every stream what to forget.
 //!
 //! Lines may appear late or twice, by as much as writers' clocks differ, so the log is read with
-//! an overlap and ids are compared.
+//! an overlap and ids are compared. While a large catalogue is loaded the overlap is long, and to
+//! read it all at each change is the square of the work: most looks then read its end alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,11 +20,18 @@ use crate::refusal::chain;
 /// A line appears at most so late: clocks of nodes that serve differ by up to a minute each.
 const OVERLAP: Duration = Duration::from_secs(180);
 
+/// The same between clocks that are kept, and within one process.
+const OVERLAP_SHORT: Duration = Duration::from_secs(10);
+
+/// A look at the whole overlap is followed by short ones for so many times as long as it took.
+const SHORT_FACTOR: u32 = 9;
+
 /// A log that was not read for this long may show lines no more that are late: everything is
 /// forgotten.
 const GAP_MAX: Duration = Duration::from_secs(60);
 
 const _: () = assert!(GAP_MAX.as_secs() < OVERLAP.as_secs());
+const _: () = assert!(OVERLAP_SHORT.as_secs() < GAP_MAX.as_secs());
 
 /// Most lines that are remembered as told; beyond it, everything is forgotten instead.
 const SEEN_MAX: usize = 100_000;
@@ -34,6 +42,8 @@ struct Log {
     seen: HashMap<Uuid, UnixMillis>,
     order: VecDeque<(UnixMillis, Uuid)>,
     read_at: Option<UnixMillis>,
+    /// When the whole overlap was read last, on the monotonic clock, and how long that took.
+    whole: Option<(Duration, Duration)>,
 }
 
 /// Follows the log until it is dropped.
@@ -53,7 +63,13 @@ pub(crate) async fn follow(node: Arc<Node>, changes: Changes) {
 async fn look(node: &Node, log: &mut Log) -> Result<(), LedgerError> {
     let now = node.now();
     let is_first = log.read_at.is_none();
-    let lines = node.catalogue.changes(now.minus(OVERLAP)).await?;
+    let began = node.clock.monotonic();
+    let is_whole = log.is_whole_due(began, now);
+    let overlap = if is_whole { OVERLAP } else { OVERLAP_SHORT };
+    let lines = node.catalogue.changes(now.minus(overlap)).await?;
+    if is_whole {
+        log.whole = Some((began, node.clock.monotonic().saturating_sub(began)));
+    }
     let has_gap = log.read_at.is_some_and(|at| now.since(at) > GAP_MAX);
     log.read_at = Some(now);
     let new: Vec<_> = lines.into_iter().filter(|line| log.note(line.id, line.at)).collect();
@@ -62,7 +78,7 @@ async fn look(node: &Node, log: &mut Log) -> Result<(), LedgerError> {
     if is_first {
         return Ok(());
     }
-    if has_gap || log.seen.len() > SEEN_MAX {
+    if has_gap || (log.seen.len() > SEEN_MAX && !new.is_empty()) {
         tell(node, Forget::Everything);
         return Ok(());
     }
@@ -81,6 +97,16 @@ fn tell(node: &Node, forget: Forget) {
 // === impl Log ===
 
 impl Log {
+    /// Whether the next look must read the whole overlap: the last one that did is long enough ago,
+    /// or the short overlap does not reach back to the last look.
+    fn is_whole_due(&self, began: Duration, now: UnixMillis) -> bool {
+        let Some((whole_at, took)) = self.whole else { return true };
+        let is_rested = began.saturating_sub(whole_at) >= took.saturating_mul(SHORT_FACTOR);
+        let is_out_of_reach =
+            self.read_at.is_none_or(|read_at| now.since(read_at) > OVERLAP_SHORT / 2);
+        is_rested || is_out_of_reach
+    }
+
     /// Whether the line is new.
     fn note(&mut self, id: Uuid, at: UnixMillis) -> bool {
         let is_new = self.seen.insert(id, at).is_none();
@@ -106,6 +132,21 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_overlap_is_read_whole_a_tenth_of_the_time() {
+        let now = UnixMillis(1_795_348_800_000);
+        let (ms, mut log) = (Duration::from_millis, Log::default());
+        assert!(log.is_whole_due(ms(0), now));
+        (log.read_at, log.whole) = (Some(now), Some((ms(1000), ms(200))));
+        assert!(!log.is_whole_due(ms(2799), now));
+        assert!(log.is_whole_due(ms(2800), now));
+        // A look that failed for a while, or a clock that was set.
+        assert!(log.is_whole_due(ms(1001), now.plus(OVERLAP_SHORT)));
+        // With a short log every look is a whole one.
+        log.whole = Some((ms(1000), Duration::ZERO));
+        assert!(log.is_whole_due(ms(1000), now));
+    }
 
     #[test]
     fn a_line_is_told_once_however_often_and_late_it_is_read() {

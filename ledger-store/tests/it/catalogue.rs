@@ -4,6 +4,7 @@ mod crash;
 mod desk;
 mod fees;
 mod packages;
+mod paging;
 mod people;
 mod plans;
 mod policies;
