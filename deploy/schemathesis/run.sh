@@ -44,6 +44,8 @@ clean() {
 trap clean EXIT
 
 any=127.0.0.1:0
+# The loop below may look before the process has begun.
+: >"$dir/stdout"
 "$binary" standalone --no-demo --data-dir "$dir/data" --gateway-listen $any --management-listen $any \
     --sync-listen $any --metrics-listen $any >"$dir/stdout" 2>"$dir/stderr" &
 pid=$!
