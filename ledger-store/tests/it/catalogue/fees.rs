@@ -184,6 +184,21 @@ async fn a_purchase_that_was_cut_is_paid_and_in_force_or_neither() {
     }
 }
 
+/// The ledger went away between the pending subscription and its fees.
+#[tokio::test]
+async fn a_purchase_that_was_never_paid_is_taken_back_after_an_hour() {
+    let desk = Desk::open().await;
+    let developer = desk.shop(&terms("4", "30"), BillingType::Prepaid, "20").await;
+    let cut = desk.faulty_process(vec![Fault::Away]).buy(&developer, NOON).await;
+    assert!(matches!(cut, Err(FeesError::Book(BookError::Ledger(_)))), "{cut:?}");
+    let (process, over) = (desk.process(), NOON.plus(PURCHASE_PATIENCE));
+    process.pass(UnixMillis(over.0 - 1)).await;
+    assert_eq!(desk.subscriptions(&developer).await, (0, 1), "somebody may still be at it");
+    process.pass(over).await;
+    assert_eq!(desk.subscriptions(&developer).await, (0, 0));
+    assert_eq!(desk.balance(&developer).await, money("20"));
+}
+
 #[tokio::test]
 async fn fees_of_a_purchase_are_booked_once_whatever_becomes_of_the_commit() {
     for faults in [
