@@ -195,3 +195,29 @@ async fn bodies_and_methods_reach_the_upstream_as_they_were_sent() {
         crate::support::api::request(Method::POST, url, &headers, Some(&sent)).await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, sent.as_str()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_billing_type_takes_effect_on_every_gateway_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = standalone(dir.path(), &["--gateways", "2"]);
+    let portal = Portal::of_demo(&process);
+    let key = process.text(&["demo", "key"]).to_owned();
+    let path = format!("/developers/{}/monetizationConfig", portal.developer);
+    // What is left leaves the wallet: paid calls are refused from now on, and later ones are not.
+    let switches = [("POSTPAID", 200), ("PREPAID", 402), ("POSTPAID", 200), ("PREPAID", 402)];
+    for (billing, want) in switches {
+        portal.must(Method::PUT, &path, &json!({"billingType": billing})).await;
+        let began = crate::support::now();
+        for gateway in process.gateways() {
+            let url = format!("{gateway}/demo/orders");
+            eventually("the gateway goes by it", || async {
+                let status = get(&url, &[("x-api-key", &key)]).await.status.as_u16();
+                if status == want { Ok(()) } else { Err(status.to_string()) }
+            })
+            .await;
+        }
+        let took = crate::support::now() - began;
+        assert!(took < std::time::Duration::from_secs(1), "{billing} took {took:?}");
+    }
+    assert!(process.stop().success());
+}
