@@ -12,11 +12,8 @@ mod costs;
 mod deploy;
 mod doctor;
 mod documents;
-<<<<<<< HEAD
 mod edge_migration;
-=======
 mod effects;
->>>>>>> d7d58d5 (tollgate: hold changes against the second in which they reach every gateway)
 mod google_client;
 mod kill;
 mod ledger_commands;
