@@ -236,7 +236,8 @@ impl Fees {
         let mut booked = None;
         for subscription in subscriptions {
             if subscription.is_pending {
-                self.finish_purchase(organization, developer, subscription, now).await?;
+                self.finish_purchase(organization, developer, subscription, subscriptions, now)
+                    .await?;
                 continue;
             }
             let Some(product) = self.product(organization, subscription.product, products).await?
@@ -325,24 +326,27 @@ impl Fees {
     }
 
     /// Puts a purchase in force whose fees are booked; takes one back whose fees are not, and that
-    /// nobody works on any more.
+    /// nobody works on any more. Of an acceptance one subscription carries the fees of `all`.
     async fn finish_purchase(
         &self,
         organization: &str,
         developer: DeveloperId,
         subscription: &Subscription,
+        all: &[Subscription],
         now: UnixMillis,
     ) -> Result<(), FeesError> {
         if now.since(subscription.modified_at) < PURCHASE_PATIENCE {
             return Ok(());
         }
-        let fees = subscription.purchase_fees();
-        let paid = match fees.first() {
+        let mut bought_together = all.iter().filter(|other| subscription.is_bought_with(other));
+        let paid = match bought_together.find_map(|other| other.purchase_fees().into_iter().next())
+        {
             Some(first) => {
                 let id = entry_id(EntryKind::Fee, &first.id);
                 self.ledger.entry(developer, &id).await?.is_some()
             }
-            None => true,
+            // Only one whose fees another carried is pending without: that one was taken back.
+            None => false,
         };
         if !paid {
             let id = subscription.id;

@@ -85,7 +85,7 @@ impl Catalogue {
         let key = subscriptions_key(organization, developer.id);
         self.insert(&key, &Subscriptions::default(), now).await?;
         let (_, accepted) = self
-            .edit(&key, now, |all: &mut Subscriptions| all.accept(&subscriptions, developer))
+            .edit(&key, now, |all: &mut Subscriptions| all.accept(&subscriptions, developer, now))
             .await?
             .ok_or(CatalogueError::Contended { what: "subscriptions" })?;
         Ok(accepted)
@@ -149,6 +149,7 @@ impl Subscriptions {
         &mut self,
         new: &[Subscription],
         developer: &Developer,
+        now: UnixMillis,
     ) -> Result<Vec<Subscription>, CatalogueError> {
         let is_wanted = |other: &Subscription| new.iter().any(|each| each.product == other.product);
         let begun = self.subscriptions.iter().find(|other| {
@@ -156,8 +157,15 @@ impl Subscriptions {
         });
         if let Some(acceptance) = begun.and_then(|begun| begun.acceptance) {
             // Its fees may be booked: it keeps its ids, amounts and periods.
-            let of_it = |each: &&Subscription| each.acceptance == Some(acceptance);
-            return Ok(self.subscriptions.iter().filter(of_it).cloned().collect());
+            let mut accepted = Vec::new();
+            for each in &mut self.subscriptions {
+                if each.acceptance == Some(acceptance) {
+                    // Somebody works on it: housekeeping leaves it alone for now.
+                    each.modified_at = now;
+                    accepted.push(each.clone());
+                }
+            }
+            return Ok(accepted);
         }
         let overlapping = self.subscriptions.iter().find(|other| {
             new.iter()

@@ -57,10 +57,12 @@ impl Catalogue {
         Ok(found)
     }
 
-    /// Sets when an acceptance, or a subscription of its own, ends.
+    /// Sets when an acceptance, or a subscription of its own, ends. One that has ended stays ended:
+    /// its recurring fees would be due for the time in between.
     ///
     /// # Errors
-    /// `Missing`, `Invalid`, or the store's.
+    /// `Missing`, `Invalid`, `Precondition` (it has ended), `Exists` (an overlapping subscription), or
+    /// the store's.
     pub async fn end_acceptance(
         &self,
         organization: &str,
@@ -72,16 +74,13 @@ impl Catalogue {
         let key = subscriptions_key(organization, developer.id);
         let edited = self
             .edit(&key, now, |all: &mut Subscriptions| {
+                let is_it = |held: &&mut Subscription| held.is_named(id) && !held.is_pending;
                 let mut ended = Vec::new();
-                for held in all.subscriptions.iter_mut().filter(|held| held.is_named(id)) {
-                    if end.is_some_and(|end| end <= held.window.start) {
-                        let reason = "must lie after startDate";
-                        return Err(CatalogueError::invalid("endDate", reason));
-                    }
-                    held.window.end = end;
-                    held.modified_at = now;
+                for held in all.subscriptions.iter_mut().filter(is_it) {
+                    held.end_at(end, now)?;
                     ended.push(held.clone());
                 }
+                all.check_overlaps(&ended, developer)?;
                 if ended.is_empty() { Err(missing(developer, id)) } else { Ok(ended) }
             })
             .await?;
@@ -128,6 +127,43 @@ impl Subscription {
     pub fn is_named(&self, id: &str) -> bool {
         self.id.to_string() == id
             || self.acceptance.is_some_and(|acceptance| acceptance.to_string() == id)
+    }
+
+    fn end_at(&mut self, end: Option<UnixMillis>, now: UnixMillis) -> Result<(), CatalogueError> {
+        if self.window.end.is_some_and(|end| end <= now) {
+            let what = format!("subscription {} has ended: buy it again", self.id);
+            return Err(CatalogueError::Precondition(what));
+        }
+        if end.is_some_and(|end| end <= self.window.start) {
+            return Err(CatalogueError::invalid("endDate", "must lie after startDate"));
+        }
+        (self.window.end, self.modified_at) = (end, now);
+        Ok(())
+    }
+}
+
+// === impl Subscriptions ===
+
+impl Subscriptions {
+    /// Refuses changed ones that would hold beside others of the same product.
+    fn check_overlaps(
+        &self,
+        changed: &[Subscription],
+        developer: &Developer,
+    ) -> Result<(), CatalogueError> {
+        let is_beside = |other: &&Subscription| {
+            let overlaps = |each: &Subscription| {
+                each.product == other.product && each.window.overlaps(&other.window)
+            };
+            !changed.iter().any(|each| each.id == other.id) && changed.iter().any(overlaps)
+        };
+        match self.subscriptions.iter().find(is_beside) {
+            Some(other) => {
+                let name = format!("{} to {}", other.id, other.product_name);
+                Err(CatalogueError::exists(What::Subscription, name, &developer.email))
+            }
+            None => Ok(()),
+        }
     }
 }
 

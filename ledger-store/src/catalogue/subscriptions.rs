@@ -93,7 +93,8 @@ impl Catalogue {
         Ok(paid)
     }
 
-    /// Takes a pending subscription back: its fees were certainly not booked.
+    /// Takes a pending subscription back, and with it all of its acceptance: its fees were certainly
+    /// not booked.
     ///
     /// # Errors
     /// The store's.
@@ -106,7 +107,9 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         let key = subscriptions_key(organization, developer);
         self.edit(&key, now, |all: &mut Subscriptions| {
-            all.subscriptions.retain(|other| other.id != id || !other.is_pending);
+            if let Some(one) = all.subscriptions.iter().find(|other| other.id == id).cloned() {
+                all.subscriptions.retain(|other| !other.is_pending || !one.is_bought_with(other));
+            }
             Ok(())
         })
         .await?;
@@ -190,6 +193,15 @@ impl Catalogue {
 
 fn missing(developer: &Developer, id: impl ToString) -> CatalogueError {
     CatalogueError::missing(What::Subscription, id, &developer.email)
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// Whether the same fees put both in force: the same one, or one of the same acceptance.
+    pub(crate) fn is_bought_with(&self, other: &Subscription) -> bool {
+        self.id == other.id || (self.acceptance.is_some() && self.acceptance == other.acceptance)
+    }
 }
 
 // === impl Subscriptions ===

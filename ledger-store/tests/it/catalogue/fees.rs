@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_ledger_store::catalogue::records::{Developer, PlanTerms, Subscription};
+use tollgate_ledger_store::catalogue::acceptances::FirstFees;
+use tollgate_ledger_store::catalogue::records::{Developer, PackageText, PlanTerms, Subscription};
 use tollgate_ledger_store::catalogue::wallet_id;
 use tollgate_ledger_store::fees::{FEE_PATIENCE, Fees, FeesError, PURCHASE_PATIENCE};
 use tollgate_ledger_store::{
@@ -197,6 +198,43 @@ async fn a_purchase_that_was_never_paid_is_taken_back_after_an_hour() {
     process.pass(over).await;
     assert_eq!(desk.subscriptions(&developer).await, (0, 0));
     assert_eq!(desk.balance(&developer).await, money("20"));
+}
+
+/// The fees of an acceptance stand at one of its subscriptions: without them none is in force, also
+/// where that one alone was taken back.
+#[tokio::test]
+async fn an_acceptance_that_was_never_paid_gives_no_product_away() {
+    let desk = Desk::open().await;
+    let developer = desk.shop(&terms("0", "0"), BillingType::Prepaid, "0").await;
+    desk.product("maps").await;
+    let (text, products) = (PackageText::default(), ["weather", "maps"].map(str::to_owned));
+    let catalogue = &desk.catalogue;
+    catalogue.create_package(ACME, "bundle", &text, &products, NOON).await.unwrap();
+    let gold = terms("4", "30");
+    let plan = |_: &_| Some(gold.clone());
+    catalogue.create_package_plan(ACME, "bundle", Some("gold"), plan, NOON).await.unwrap();
+    let accept = async || {
+        catalogue.accept_plan(ACME, &developer, "gold", always(), FirstFees::Due, NOON).await
+    };
+
+    accept().await.unwrap();
+    assert_eq!(desk.subscriptions(&developer).await, (0, 2));
+    desk.process().pass(NOON.plus(PURCHASE_PATIENCE)).await;
+    assert_eq!(desk.subscriptions(&developer).await, (0, 0), "not paid, not in force");
+
+    let begun = accept().await.unwrap();
+    let first = begun[0].id;
+    catalogue.abandon_subscription(ACME, developer.id, first, NOON).await.unwrap();
+    assert_eq!(desk.subscriptions(&developer).await, (0, 0), "the others went with the first");
+
+    // Paid and cut: all of it comes in force.
+    desk.credit(&developer, "20", "top-up").await;
+    let begun = accept().await.unwrap();
+    let (fees, by) = (begun[0].purchase_fees(), booking("any"));
+    let wallet = wallet_id(developer.id, eur());
+    desk.process().book.purchase(wallet, &by, &fees, developer.billing).await.unwrap();
+    desk.process().pass(NOON.plus(PURCHASE_PATIENCE)).await;
+    assert_eq!(desk.subscriptions(&developer).await, (2, 0));
 }
 
 #[tokio::test]
