@@ -11,7 +11,7 @@
 //! calls and is paid by the next top-up, as for calls. On a strict wallet it first waits for money
 //! that gateways may spend, for at most [`FEE_PATIENCE`]; then it is forced, and recorded so.
 //!
-//! Times are passed in. Bounds: [`PAGE`] developers a page, [`CATCH_UP_MAX`] fees of a
+//! Times are passed in. Bounds: [`PAGE`] developers a page, `CATCH_UP_MAX` fees of a
 //! subscription a pass. Not here: the loop and its pauses (`balance-sync`), purchases themselves
 //! (`management`).
 

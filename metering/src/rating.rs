@@ -13,7 +13,7 @@
 //! [`Rates::most`] is the greatest difference of two charges (test: `holds_cover_any_call`).
 //! Past the end of a bounded last band ([`Rates::units_max`]) that band goes on: gateways refuse
 //! calls there, and what they let through on old knowledge is charged, never lost.
-//! How a charge came about says [`explain`].
+//! How a charge came about says `explain`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

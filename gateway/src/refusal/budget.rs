@@ -1,6 +1,6 @@
 //! What a refusal tells a machine beyond its kind: whose wallet, what is missing, when it comes back, and where to top up.
 //!
-//! Each fact is said once, in [`Budget::each_fact`]: as a member of the fault's detail beside `errorcode`, and as a header, which a
+//! Each fact is said once, in `Budget::each_fact`: as a member of the fault's detail beside `errorcode`, and as a header, which a
 //! gRPC caller gets as metadata of its trailers. Amounts are exact decimals in the wallet's currency.
 //! Invariants: no value needs an escape in JSON, in a header or in a URL. Not here: which kinds tell what ([`Row`](super::Row)).
 
