@@ -11,9 +11,14 @@ use uuid::Uuid;
 use super::Catalogue;
 use super::caller::Window;
 use super::error::{CatalogueError, What};
-use super::records::{Developer, PlanState, Subscription, Subscriptions};
+use super::records::{
+    Attribute, Audience, Developer, Plan, PlanState, Subscription, Subscriptions,
+};
 use super::store::subscriptions_key;
 use super::subscriptions::SUBSCRIPTIONS_MAX;
+
+/// The attribute of a developer that names its category.
+const CATEGORY: &str = "MINT_DEVELOPER_CATEGORY";
 
 /// Whether the fees of a plan are due at its acceptance; recurring fees of later periods always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,8 @@ impl Catalogue {
     /// in force. The first one carries the fees.
     ///
     /// # Errors
-    /// `Missing` (plan), `Invalid`, `Precondition` (not published, no product has it, too many),
+    /// `Missing` (plan), `Invalid`, `Precondition` (not published, for others, no product has it, too
+    /// many),
     /// `Exists` (an overlapping subscription to one of its products), or the store's.
     pub async fn accept_plan(
         &self,
@@ -51,6 +57,10 @@ impl Catalogue {
         for (product, plan) in &found.products {
             if plan.terms.state == PlanState::Draft {
                 let what = format!("rate plan {} is not published", found.plan.name);
+                return Err(CatalogueError::Precondition(what));
+            }
+            if !plan.is_for(developer) {
+                let what = format!("rate plan {} is not for {}", found.plan.name, developer.email);
                 return Err(CatalogueError::Precondition(what));
             }
             let is_first = subscriptions.is_empty();
@@ -139,6 +149,22 @@ impl Catalogue {
         })
         .await?;
         Ok(())
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Whether a developer may accept it.
+    fn is_for(&self, developer: &Developer) -> bool {
+        match self.terms.package.as_ref().map(|package| &package.audience) {
+            None | Some(Audience::Everybody) => true,
+            Some(Audience::Developer(only)) => *only == developer.id,
+            Some(Audience::Category(name)) => {
+                let of = |each: &Attribute| each.name == CATEGORY && each.value == *name;
+                developer.attributes.iter().any(of)
+            }
+        }
     }
 }
 

@@ -414,8 +414,8 @@ pub enum Audience {
     Everybody,
     /// One developer (`DEVELOPER`).
     Developer(#[serde(with = "text::plain")] DeveloperId),
-    /// Developers of a category (`DEVELOPER_CATEGORY`), whose name is kept; who is in it, Edge's
-    /// view decides.
+    /// Developers of a category (`DEVELOPER_CATEGORY`): those whose attribute
+    /// `MINT_DEVELOPER_CATEGORY` names it.
     Category(String),
 }
 

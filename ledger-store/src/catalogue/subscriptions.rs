@@ -217,8 +217,14 @@ impl Subscriptions {
                 continue;
             }
             if other.is_pending && other.plan == new.plan {
-                // Its fees may be booked: it keeps id, amounts, periods and currency.
-                other.window = new.window;
+                // Its fees may be booked: it keeps id, amounts, periods, currency, and the start that
+                // they were counted from.
+                let (start, end) = (other.window.start, new.window.end);
+                if end.is_some_and(|end| end <= start) {
+                    let what = "an earlier purchase of the product is not finished".to_owned();
+                    return Err(CatalogueError::Precondition(what));
+                }
+                other.window = Window { start, end };
                 other.modified_at = new.modified_at;
                 return Ok(other.clone());
             }

@@ -214,7 +214,8 @@ pub(crate) async fn held(
     for (product, plan) in &found {
         let Some((currency, window)) = plan.in_force()? else { continue };
         let is_held = |held: &Subscription| {
-            let is_of_plan = held.plan.map_or(window.contains(now), |accepted| accepted == plan.id);
+            let is_own = plan.terms.package.is_none() && window.contains(now);
+            let is_of_plan = held.plan.map_or(is_own, |accepted| accepted == plan.id);
             held.product == product.id && is_of_plan && held.window.contains(now)
         };
         if held.iter().any(is_held) {

@@ -33,6 +33,9 @@ use crate::routes::{Answer, balances, developer};
 /// The attribute of products and plans that defines a custom attribute, up to its number.
 const CUSTOM_ATTRIBUTE: &str = "MINT_CUSTOM_ATTRIBUTE_";
 
+/// How the reason of what was forced ends.
+const FORCED: &str = " (force=true)";
+
 /// A transaction in a request.
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -243,6 +246,16 @@ impl Request<'_> {
                 asked.outcome(api, booked).await?
             }
         };
+        // The ledger compares amounts; which fee of which plan it was stands in the reason.
+        let (before, forced) =
+            (&booked.entry.reason, asked.booking.reason.trim_end_matches(FORCED));
+        if before.trim_end_matches(FORCED) != forced {
+            return Err(ApiError::Duplicate {
+                what: balances::IDEMPOTENCY_KEY_NAME,
+                id: self.id.trim_start_matches("transaction/").to_owned(),
+                before: before.clone(),
+            });
+        }
         Ok(TransactionShape {
             rate: Some(rate.into()),
             rate_plan: Some(Named::id(plan)),
@@ -258,7 +271,7 @@ impl Request<'_> {
         reason: String,
         amount_field: &'static str,
     ) -> Asked<'b> {
-        let reason = if self.is_forced { format!("{reason} (force=true)") } else { reason };
+        let reason = if self.is_forced { format!("{reason}{FORCED}") } else { reason };
         Asked {
             amount_field,
             id_field: balances::IDEMPOTENCY_KEY_NAME,

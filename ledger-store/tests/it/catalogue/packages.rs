@@ -3,7 +3,7 @@
 use tollgate_ledger_store::CatalogueError;
 use tollgate_ledger_store::catalogue::acceptances::FirstFees;
 use tollgate_ledger_store::catalogue::records::{
-    Freemium, PackageText, PlanState, PlanTerms, Span, SpanUnit,
+    Audience, Freemium, PackageTerms, PackageText, PlanState, PlanTerms, Span, SpanUnit,
 };
 use tollgate_ledger_store::catalogue::{CallerPlan, Window};
 use tollgate_metering::BillingType;
@@ -206,4 +206,26 @@ async fn a_setup_fee_is_due_once_for_all_products() {
     let held =
         catalogue.accept_plan(ACME, &grace, "bundle_gold", always(), FirstFees::Waived, NOON).await;
     assert!(held.unwrap().iter().all(|each| !each.is_pending && each.setup_fee.is_none()));
+}
+
+#[tokio::test]
+async fn a_plan_for_one_developer_or_category_is_not_accepted_by_others() {
+    let desk = Desk::open().await;
+    bundle(&desk).await;
+    let (ada, grace) =
+        (desk.developer("ada@example.com").await, desk.developer("grace@example.com").await);
+    let of = |audience| PlanTerms {
+        package: Some(PackageTerms { audience, ..PackageTerms::default() }),
+        ..published("1", 0, None)
+    };
+    plan(&desk, "bundle_ada", of(Audience::Developer(ada.id))).await;
+    plan(&desk, "bundle_banks", of(Audience::Category("banks".to_owned()))).await;
+    let accept = async |plan: &str, owner| {
+        desk.catalogue.accept_plan(ACME, owner, plan, always(), FirstFees::Due, NOON).await
+    };
+    for plan in ["bundle_ada", "bundle_banks"] {
+        let refused = accept(plan, &grace).await;
+        assert!(matches!(refused, Err(CatalogueError::Precondition(_))), "{refused:?}");
+    }
+    accept("bundle_ada", &ada).await.unwrap();
 }
