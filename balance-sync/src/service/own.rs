@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 use super::Services;
 use super::balances::worth;
 use crate::access::Needed;
+use crate::admission::admit;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::shard::Worth;
@@ -40,7 +41,7 @@ impl Services {
         request: Request<v1::GetOwnRequest>,
     ) -> Result<v1::GetOwnResponse, Refusal> {
         let node = &self.0;
-        node.settings.access.check(&request, Needed::Exchange)?;
+        admit(node, &request, Needed::Exchange).await?;
         node.standing.now().generation()?;
         let sha256 = request.into_inner().key_sha256;
         let sha256: [u8; 32] = sha256.as_slice().try_into().map_err(|_| {

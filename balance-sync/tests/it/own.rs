@@ -3,8 +3,9 @@
 use tollgate_ledger_store::catalogue::apps::AppTerms;
 use tollgate_ledger_store::catalogue::developers::DeveloperTerms;
 use tollgate_ledger_store::catalogue::records::Approval;
+use tollgate_ledger_store::catalogue::tokens::TokenTerms;
 use tollgate_ledger_store::ledger::UsageWrite;
-use tollgate_ledger_store::{Clock, Ledger};
+use tollgate_ledger_store::{Clock, Ledger, Role};
 use tollgate_metering::{Incarnation, Period, UnixMillis};
 use tollgate_proto::v1;
 use tollgate_proto::v1::own_client::OwnClient;
@@ -83,6 +84,22 @@ async fn another_key_sees_its_own_wallets_and_nothing_else() {
         each.wallet != ground.wallet.0.as_bytes() && each.balance == Some(money("0").into())
     };
     assert!(own.balances.iter().all(is_his) && own.usage.is_empty(), "{own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_may_ask_with_a_token_of_the_catalogue() {
+    let ground = Ground::with_ten().await;
+    let node = ground.node().await;
+    let make = async |name: &str, role| {
+        let terms =
+            TokenTerms { name: name.to_owned(), role, organization: None, expires_at: None };
+        ground.catalogue.create_token(&terms, "test", ground.clock.now()).await.unwrap().token
+    };
+    let (gateway, viewer) = (make("g", Role::Gateway).await, make("v", Role::Viewer).await);
+    let sha = sha256(&ground.key);
+    assert!(own_as(&node, &gateway, &sha).await.is_ok());
+    let refused = own_as(&node, &viewer, &sha).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
 #[tokio::test(flavor = "multi_thread")]
