@@ -144,12 +144,24 @@ impl Jwt {
         };
         let role = words.iter().find_map(|word| word.parse::<Role>().ok());
         let role = role.ok_or_else(|| refused(format!("claim {claim} has no role")))?;
-        let organization = text(&self.settings.organization_claim);
+        let organization = self.organization(claims)?;
         role.check_organization(organization.as_deref()).map_err(refused)?;
         let name = text(&self.settings.name_claim).filter(|name| !name.is_empty());
         let name =
             name.ok_or_else(|| refused(format!("claim {} has no name", self.settings.name_claim)))?;
         Ok(Identity { name, role, organization })
+    }
+
+    /// A binding that cannot be read is refused: passed over, it would open every organization.
+    fn organization(&self, claims: &Map<String, Value>) -> Result<Option<String>, Unidentified> {
+        let claim = &self.settings.organization_claim;
+        match find(claims, claim) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(name)) => Ok(Some(name.clone())),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(refused(format!("claim {claim} is no name of an organization")))
+            }
+        }
     }
 }
 

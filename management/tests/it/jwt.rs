@@ -181,6 +181,13 @@ async fn a_jwt_that_is_not_for_us_or_not_now_is_refused() {
         let why = refusal(&jwt, &signer.sign("a", &claims)).await;
         assert!(why.contains(want), "{claims}: {why}");
     }
+    // Bound to what cannot be read is not bound to nothing.
+    let mut viewer = with("realm", json!({"roles": ["viewer"]}));
+    for organization in [json!(["acme"]), json!({"acme": {}}), json!(7)] {
+        viewer["organization"] = organization;
+        let why = refusal(&jwt, &signer.sign("a", &viewer)).await;
+        assert!(why.contains("organization is no name"), "{viewer}: {why}");
+    }
     // Within the leeway of a minute.
     assert!(jwt.identify(&signer.sign("a", &with("exp", json!(now - 59)))).await.is_ok());
     assert!(jwt.identify(&signer.sign("a", &with("nbf", json!(now + 60)))).await.is_ok());
