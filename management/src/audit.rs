@@ -38,6 +38,9 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Fields that are secrets wherever they stand.
 const SECRETS: [&str; 3] = ["consumerSecret", "secret", "token"];
 
+/// Query parameters that are: Google's clients may send them, and they are ignored here.
+const SECRET_PARAMETERS: [&str; 3] = ["access_token", "key", "oauth_token"];
+
 /// What stands for a secret.
 const MASK: &str = "****";
 
@@ -78,7 +81,7 @@ pub(crate) async fn record(
             recorder,
             request: id,
             method: request.method().clone(),
-            shown: shown.unwrap_or_else(|| request.uri().to_string()),
+            shown: without_secrets(&shown.unwrap_or_else(|| request.uri().to_string())),
             uri: request.uri().clone(),
             begun: OnceLock::new(),
         }));
@@ -208,7 +211,7 @@ impl Change {
 }
 
 /// Last parts of paths that a POST makes something in.
-const COLLECTIONS: [&str; 13] = [
+const COLLECTIONS: [&str; 14] = [
     "organizations",
     "developers",
     "apps",
@@ -217,6 +220,7 @@ const COLLECTIONS: [&str; 13] = [
     "subscriptions",
     "apiproducts",
     "rateplans",
+    "rate-plans",
     "appgroups",
     "tokens",
     "transactions",
@@ -232,6 +236,16 @@ fn without_verb(path: &str) -> &str {
         Some((name, _)) => &path[..parent.len() + 1 + name.len()],
         None => path,
     }
+}
+
+/// A path with its query, without the secrets of that.
+fn without_secrets(shown: &str) -> String {
+    let Some((path, query)) = shown.split_once('?') else { return shown.to_owned() };
+    let masked = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) if SECRET_PARAMETERS.contains(&name) => format!("{name}={MASK}"),
+        Some(_) | None => part.to_owned(),
+    });
+    format!("{path}?{}", masked.collect::<Vec<_>>().join("&"))
 }
 
 /// A value without its secrets.

@@ -3,6 +3,7 @@
 use tollgate_metering::UnixMillis;
 
 use super::Catalogue;
+use super::audit::NO_ORGANIZATION;
 use super::error::{CatalogueError, What};
 use super::overspend;
 use super::records::{Attribute, Organization};
@@ -34,6 +35,9 @@ impl Catalogue {
         now: UnixMillis,
     ) -> Result<Organization, CatalogueError> {
         check_name("name", name, "-_.")?;
+        if name == NO_ORGANIZATION {
+            return Err(CatalogueError::invalid("name", "must not be \"-\" alone"));
+        }
         check_attributes(&attributes)?;
         overspend::check(&attributes)?;
         let organization = Organization {

@@ -78,10 +78,21 @@ async fn secrets_are_in_no_entry() {
     let secret = made.json["credentials"][0]["consumerSecret"].as_str().unwrap().to_owned();
     let token = server.post("/v1/tokens", r#"{"name":"eve","role":"viewer"}"#).await;
     let token = token.json["token"].as_str().unwrap().to_owned();
+    let query = "?action=revoke&access_token=ya29.x&key=AIza.y";
+    assert_eq!(server.post(&format!("{ADA}/apps/shop{query}"), "").await.status, 204);
     let all =
         server.get(AUDIT).await.json.to_string() + &server.get("/v1/audit").await.json.to_string();
     assert!(all.contains("\"shop\"") && all.contains("\"eve\"") && all.contains("****"), "{all}");
     assert!(!all.contains(&secret) && !all.contains(&token), "{all}");
+    assert!(all.contains("action=revoke&access_token=****&key=****"), "{all}");
+    assert!(!all.contains("ya29.x") && !all.contains("AIza.y"), "{all}");
+}
+
+#[tokio::test]
+async fn no_organization_has_the_name_of_what_belongs_to_none() {
+    let server = Server::start_with_ada().await;
+    assert_eq!(server.post("/v1/organizations", r#"{"name":"-"}"#).await.status, 400);
+    assert_eq!(server.get("/v1/organizations/-/audit").await.status, 404);
 }
 
 #[tokio::test]
