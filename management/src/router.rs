@@ -3,11 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
-use axum::{Router, routing};
 use http::{Method, StatusCode};
 
 use crate::audit::{Recorder, record};
@@ -207,7 +207,8 @@ fn report_paths() -> Router<Api> {
 }
 
 fn app_groups() -> MethodRouter<Api> {
-    routing::any(async |_: may::DevelopersRead| ApiError::Unsupported("appgroups"))
+    get(async |_: may::DevelopersRead| ApiError::Unsupported("appgroups"))
+        .fallback(async |_: may::DevelopersWrite| ApiError::Unsupported("appgroups"))
 }
 
 /// Ends a request that takes too long.

@@ -48,9 +48,10 @@ pub(crate) fn read(field: &str, text: &str) -> Result<UnixMillis, ApiError> {
     if time < period.end() { Ok(time) } else { Err(malformed()) }
 }
 
-/// The end of the day that a date names: `endDate` includes the whole of its day.
+/// The end of the day that a date names: `endDate` includes the whole of its day. Plans of Apigee X
+/// may end at the end of time, which is the end of its day too.
 pub(crate) fn end_of_day(time: UnixMillis) -> UnixMillis {
-    UnixMillis((time.0.div_euclid(DAY_MS) + 1) * DAY_MS)
+    UnixMillis((time.0.div_euclid(DAY_MS) + 1).saturating_mul(DAY_MS))
 }
 
 /// A date as an `endDate` is shown: the last second before `end`.
@@ -108,6 +109,7 @@ mod tests {
         let end = end_of_day(read("", "2026-12-31 11:00:00").unwrap());
         assert_eq!(write(end), "2027-01-01 00:00:00");
         assert_eq!(last_second(end), "2026-12-31 23:59:59");
+        assert_eq!(end_of_day(UnixMillis(i64::MAX)), UnixMillis(i64::MAX));
         assert_eq!(month("october", "2018").unwrap().to_string(), "2018-10");
         assert!(month("OKTOBER", "2018").is_err());
     }

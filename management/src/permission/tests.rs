@@ -33,8 +33,10 @@ const ROUTES: &[(&str, &str, Option<Permission>)] = {
         ("GET", ORGANIZATION, Some(P::OrganizationsRead)),
         ("PUT POST", ORGANIZATION, Some(P::OrganizationsWrite)),
         ("POST", "…/{verb}", Some(P::OrganizationsWrite)),
-        ("GET POST PUT PATCH DELETE", "…/appgroups", Some(P::DevelopersRead)),
-        ("GET POST PUT PATCH DELETE", "…/appgroups/{*rest}", Some(P::DevelopersRead)),
+        ("GET", "…/appgroups", Some(P::DevelopersRead)),
+        ("POST PUT PATCH DELETE", "…/appgroups", Some(P::DevelopersWrite)),
+        ("GET", "…/appgroups/{*rest}", Some(P::DevelopersRead)),
+        ("POST PUT PATCH DELETE", "…/appgroups/{*rest}", Some(P::DevelopersWrite)),
         // Tokens.
         ("GET", "/v1/tokens", Some(P::TokensRead)),
         ("POST", "/v1/tokens", Some(P::TokensWrite)),
