@@ -6,7 +6,7 @@
 //! Bounds: [`BODY_BYTES_MAX`], [`KEYS_MAX`], [`FETCH_TIMEOUT`]. Redirects are not followed.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -91,8 +91,10 @@ pub(super) struct Keys {
     place: KeyPlace,
     refresh: Duration,
     clock: Arc<dyn Clock>,
-    /// Held while they are fetched: others wait for the same answer.
-    known: Mutex<Known>,
+    known: StdMutex<Known>,
+    /// Held while they are fetched. Only who has no key waits for it: an issuer that is away must
+    /// not hold up those whose keys are known.
+    fetching: Mutex<()>,
 }
 
 #[derive(Deserialize)]
@@ -105,27 +107,56 @@ struct Set {
 
 impl Keys {
     pub(super) fn new(place: KeyPlace, refresh: Duration, clock: Arc<dyn Clock>) -> Keys {
-        Keys { place, refresh, clock, known: Mutex::default() }
+        Keys { place, refresh, clock, known: StdMutex::default(), fetching: Mutex::default() }
     }
 
     /// The key with this id that is for this algorithm; without an id, the only one.
     pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<DecodingKey> {
-        let mut known = self.known.lock().await;
+        let (found, is_due) = self.look(id, algorithm);
+        if !is_due {
+            return found;
+        }
+        let _fetching = match found {
+            Some(found) => match self.fetching.try_lock() {
+                Ok(fetching) => fetching,
+                Err(_) => return Some(found),
+            },
+            None => self.fetching.lock().await,
+        };
+        // Somebody may have fetched them meanwhile.
+        let (found, is_due) = self.look(id, algorithm);
+        if !is_due {
+            return found;
+        }
+        let now = self.clock.monotonic();
+        self.known().tried_at = Some(now);
+        match self.fetch().await {
+            Ok(keys) => {
+                let mut known = self.known();
+                (known.keys, known.fetched_at) = (keys, Some(now));
+            }
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(place = ?self.place, %error, source, "keys of the issuer stay as they are");
+            }
+        }
+        self.known().pick(id, algorithm)
+    }
+
+    /// A key as far as keys are known, and whether they are to be fetched for it.
+    fn look(&self, id: Option<&str>, algorithm: Algorithm) -> (Option<DecodingKey>, bool) {
+        let known = self.known();
         let now = self.clock.monotonic();
         let age = |at: Option<Duration>| at.map(|at| now.saturating_sub(at));
         let is_old = age(known.fetched_at).is_none_or(|age| age >= self.refresh);
         let may_ask = age(known.tried_at).is_none_or(|age| age >= RETRY);
-        if may_ask && (is_old || known.pick(id, algorithm).is_none()) {
-            known.tried_at = Some(now);
-            match self.fetch().await {
-                Ok(keys) => (known.keys, known.fetched_at) = (keys, Some(now)),
-                Err(error) => {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(place = ?self.place, %error, source, "keys of the issuer stay as they are");
-                }
-            }
-        }
-        known.pick(id, algorithm)
+        let found = known.pick(id, algorithm);
+        let is_due = may_ask && (is_old || found.is_none());
+        (found, is_due)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, FetchError> {
