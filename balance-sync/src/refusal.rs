@@ -150,6 +150,7 @@ fn name_of(what: tollgate_ledger_store::catalogue::error::What) -> &'static str 
         What::Package => "monetization package",
         What::Subscription => "subscription",
         What::Attribute => "attribute",
+        What::AppGroup => "app_group",
         What::Token => "token",
     }
 }

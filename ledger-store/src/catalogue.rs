@@ -26,6 +26,7 @@ use crate::error::LedgerError;
 use crate::ledger::Ledger;
 
 pub mod acceptances;
+pub mod app_groups;
 pub mod apps;
 pub mod attributes;
 pub mod audit;

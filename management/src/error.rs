@@ -49,9 +49,6 @@ pub(crate) enum ApiError {
     /// More than an answer may be made of.
     #[error("answer would be made of more than {most} {what}: ask for fewer days or groups")]
     TooMuch { what: &'static str, most: usize },
-    /// A part of Apigee that is not here.
-    #[error("{0} are not supported here")]
-    Unsupported(&'static str),
     /// The wallet holds less than the booking takes.
     #[error("balance {balance} {currency} is less than the {needed} {currency} that are needed")]
     BalanceTooSmall { balance: String, needed: String, currency: String },

@@ -28,18 +28,19 @@ pub(crate) use numbers::{Int32Input, Int64Input, Int64Text};
 pub(crate) use paths::{Describing, Paths};
 
 use crate::routes::{
-    apps, attributes, audit, balances, developers, explain, health, keys, org_apps, organizations,
-    plans, products, reports, subscriptions, tokens, wallets,
+    appgroups, apps, attributes, audit, balances, developers, explain, health, keys, org_apps,
+    organizations, plans, products, reports, subscriptions, tokens, wallets,
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 17] = [
+const MODULES: [fn(&mut Paths); 18] = [
     organizations::describe,
     developers::describe,
     balances::describe,
     wallets::describe,
     subscriptions::describe,
     apps::describe,
+    appgroups::describe,
     org_apps::describe,
     attributes::describe,
     keys::describe,

@@ -59,9 +59,7 @@ impl ApiError {
                 "UNAVAILABLE",
                 Some("tollgate.ledger.unavailable"),
             ),
-            ApiError::NoSuchPath | ApiError::Unsupported(_) => {
-                kind(Http::NOT_FOUND, "NOT_FOUND", None)
-            }
+            ApiError::NoSuchPath => kind(Http::NOT_FOUND, "NOT_FOUND", None),
             ApiError::Method => kind(Http::METHOD_NOT_ALLOWED, "UNIMPLEMENTED", None),
             ApiError::TooLarge { .. } => kind(Http::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT", None),
             ApiError::Body(_)
@@ -203,6 +201,7 @@ const fn missing_reason(what: What) -> &'static str {
         What::Package => "mint.service.package_does_not_exist",
         What::Subscription => "mint.service.subscription_does_not_exist",
         What::Attribute => "organizations.keymanagement.AttributeDoesNotExist",
+        What::AppGroup => "appgroup.service.AppGroupDoesNotExist",
         What::Token => "tollgate.token.does_not_exist",
     }
 }
@@ -218,6 +217,7 @@ const fn exists_reason(what: What) -> &'static str {
         What::Package => "mint.service.package_already_exists",
         What::Subscription => "mint.service.subscription_already_exists",
         What::Attribute => "organizations.keymanagement.AttributeAlreadyExists",
+        What::AppGroup => "appgroup.service.AppGroupAlreadyExists",
         What::Token => "tollgate.token.already_exists",
     }
 }

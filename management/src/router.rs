@@ -16,8 +16,8 @@ use crate::error::ApiError;
 use crate::permission::may;
 use crate::routes::attributes::Permitted;
 use crate::routes::{
-    apps, attributes, audit, balances, developers, explain, health, keys, org_apps, organizations,
-    plans, products, reports, subscriptions, tokens, wallets,
+    appgroups, apps, attributes, audit, balances, developers, explain, health, keys, org_apps,
+    organizations, plans, products, reports, subscriptions, tokens, wallets,
 };
 use crate::{Parts, mint, openapi, respond};
 
@@ -40,6 +40,7 @@ pub(crate) fn router(parts: Parts) -> Router {
         .without_v07_checks()
         .merge(developer_paths())
         .merge(access_paths(&api))
+        .merge(app_group_paths(&api))
         .merge(product_paths())
         .merge(token_paths())
         .merge(audit_paths())
@@ -72,8 +73,6 @@ fn organization_paths() -> Router<Api> {
         .route("/organizations/{organization}/{verb}", post(organizations::verb_apart))
         .route("/organizations/{organization}/apps", get(org_apps::list))
         .route("/organizations/{organization}/apps/{app}", get(org_apps::get))
-        .route("/organizations/{organization}/appgroups", app_groups())
-        .route("/organizations/{organization}/appgroups/{*rest}", app_groups())
 }
 
 fn developer_paths() -> Router<Api> {
@@ -206,9 +205,57 @@ fn report_paths() -> Router<Api> {
         .route(&at("/reprice/{currency}"), post(explain::reprice))
 }
 
-fn app_groups() -> MethodRouter<Api> {
-    get(async |_: may::DevelopersRead| ApiError::Unsupported("appgroups"))
-        .fallback(async |_: may::DevelopersWrite| ApiError::Unsupported("appgroups"))
+/// AppGroups: what is the same as for developers has the same handlers.
+fn app_group_paths(api: &Api) -> Router<Api> {
+    let at = |path: &str| format!("/organizations/{{organization}}/appgroups{path}");
+    Router::new()
+        .without_v07_checks()
+        .route(&at(""), get(appgroups::list).post(appgroups::create))
+        .route(
+            &at("/{appgroup}"),
+            get(appgroups::get).put(appgroups::update).delete(appgroups::delete),
+        )
+        .route(
+            &at("/{appgroup}/monetizationConfig"),
+            get(developers::monetization_config).put(developers::set_monetization_config),
+        )
+        .route(&at("/{appgroup}/balance"), get(balances::get))
+        .route(&at("/{appgroup}/balance:credit"), post(balances::credit))
+        .route(&at("/{appgroup}/balance/:credit"), post(balances::credit))
+        .route(&at("/{appgroup}/balance:adjust"), post(appgroups::adjust))
+        .route(&at("/{appgroup}/balance/:adjust"), post(appgroups::adjust))
+        .route(&at("/{appgroup}/balance:entries"), get(balances::entries))
+        .route(&at("/{appgroup}/wallets"), get(wallets::list))
+        .route(&at("/{appgroup}/wallets/{currency}"), get(wallets::get).patch(wallets::patch))
+        .merge(app_group_access_paths(api))
+        .layer(middleware::from_fn(appgroups::of_groups))
+}
+
+fn app_group_access_paths(api: &Api) -> Router<Api> {
+    let at = |path: &str| format!("/organizations/{{organization}}/appgroups/{{appgroup}}{path}");
+    Router::new()
+        .without_v07_checks()
+        .route(&at("/subscriptions"), get(appgroups::subscriptions).post(appgroups::buy))
+        .route(
+            &at("/subscriptions/{subscription}"),
+            get(subscriptions::get).post(subscriptions::verb),
+        )
+        .route(&at("/subscriptions/{subscription}/{verb}"), post(subscriptions::verb_apart))
+        .route(&at("/apps"), get(appgroups::apps).post(appgroups::create_app))
+        .route(
+            &at("/apps/{app}"),
+            get(appgroups::app).put(appgroups::update_app).delete(appgroups::delete_app),
+        )
+        .route(&at("/apps/{app}/keys"), post(keys::create))
+        .route(
+            &at("/apps/{app}/keys/{key}"),
+            get(keys::get).post(appgroups::update_key).delete(keys::delete),
+        )
+        .route(
+            &at("/apps/{app}/keys/{key}/apiproducts/{product}"),
+            post(keys::act_on_product).merge(delete(keys::detach)),
+        )
+        .layer(middleware::from_fn_with_state(api.clone(), wallets::follow_changes))
 }
 
 /// Ends a request that takes too long.

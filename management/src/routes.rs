@@ -1,6 +1,7 @@
 //! What the paths do, by topic. Handlers read the request, call the catalogue or the book once,
 //! and shape the answer; rules are not here.
 
+pub(crate) mod appgroups;
 pub(crate) mod apps;
 pub(crate) mod attributes;
 pub(crate) mod audit;
@@ -29,12 +30,15 @@ use crate::router::Api;
 /// What a handler ends with.
 pub(crate) type Answer = Result<Response, ApiError>;
 
-/// The developer of a path.
+/// The developer of a path, or the AppGroup where the path is one of AppGroups.
 pub(crate) async fn developer(
     api: &Api,
     organization: &str,
     segment: &str,
 ) -> Result<Developer, ApiError> {
+    if appgroups::is_asked_for() {
+        return Ok(api.catalogue.app_group(organization, segment).await?);
+    }
     let name = extract::developer(segment);
     Ok(api.catalogue.developer(organization, &name).await?)
 }

@@ -4,6 +4,7 @@
 //! they got them, without looking at them. In responses 64-bit numbers are strings, and what is
 //! empty is left out.
 
+pub(crate) mod appgroups;
 pub(crate) mod apps;
 pub(crate) mod attributes;
 pub(crate) mod audit;

@@ -10,8 +10,8 @@ use super::organizations::{NAME_CHARS_MAX, check_attributes};
 use super::overspend;
 use super::records::{AppPlace, Attribute, Developer};
 use super::store::{
-    APP_ID, DEVELOPER_EMAIL, Stored, billing_switch_key, developer_key, email_key, fees_booked_key,
-    subscriptions_key, wallet_note_key, wallet_policies_key,
+    APP_ID, DEVELOPER_EMAIL, Stored, app_group_key, billing_switch_key, developer_key, email_key,
+    fees_booked_key, subscriptions_key, wallet_note_key, wallet_policies_key,
 };
 use crate::documents::Put;
 
@@ -60,6 +60,7 @@ impl Catalogue {
         let developer = Developer {
             id,
             email: terms.email.clone(),
+            group: None,
             first_name: terms.first_name.clone(),
             last_name: terms.last_name.clone(),
             user_name: terms.user_name.clone(),
@@ -132,28 +133,40 @@ impl Catalogue {
         start: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Developer>, CatalogueError> {
+        self.owners(DEVELOPER_EMAIL, organization, start, limit, |_| true).await
+    }
+
+    /// The same of owners whose `names` are of this kind, and that pass.
+    pub(super) async fn owners(
+        &self,
+        names: &'static str,
+        organization: &str,
+        start: Option<&str>,
+        limit: usize,
+        passes: impl Fn(&Developer) -> bool,
+    ) -> Result<Vec<Developer>, CatalogueError> {
         self.organization(organization).await?;
-        let mut developers = Vec::new();
+        let mut owners = Vec::new();
         let mut from = start.map(str::to_owned);
         let mut is_first = true;
         // Claims without a developer are skipped, so a page may need several reads.
-        while developers.len() < limit {
-            let want = limit - developers.len() + usize::from(!is_first);
-            let claims =
-                self.page::<Claim>(DEVELOPER_EMAIL, organization, from.as_deref(), want).await?;
+        while owners.len() < limit {
+            let want = limit - owners.len() + usize::from(!is_first);
+            let claims = self.page::<Claim>(names, organization, from.as_deref(), want).await?;
             let count = claims.len();
-            for (email, claim) in claims {
-                if !is_first && Some(&email) == from.as_ref() {
+            for (name, claim) in claims {
+                if !is_first && Some(&name) == from.as_ref() {
                     continue;
                 }
-                from = Some(email.clone());
+                from = Some(name.clone());
                 if let Owner::Developer { developer, .. } = claim.owner
                     && let Some(found) =
                         self.load::<Developer>(&developer_key(organization, developer)).await?
-                    && found.record.email == email
+                    && found.record.email == name
                     && !found.record.is_deleted
+                    && passes(&found.record)
                 {
-                    developers.push(found.record);
+                    owners.push(found.record);
                 }
             }
             is_first = false;
@@ -161,8 +174,8 @@ impl Catalogue {
                 break;
             }
         }
-        developers.truncate(limit);
-        Ok(developers)
+        owners.truncate(limit);
+        Ok(owners)
     }
 
     /// Developers who have an app of this name or id, in order of address, at most
@@ -188,7 +201,8 @@ impl Catalogue {
         let mut found = Vec::new();
         for owner in owners {
             let owner = self.load::<Developer>(&developer_key(organization, owner)).await?;
-            found.extend(owner.map(|stored| stored.record).filter(|owner| !owner.is_deleted));
+            let is_shown = |owner: &Developer| !owner.is_deleted && owner.group.is_none();
+            found.extend(owner.map(|stored| stored.record).filter(is_shown));
         }
         found.sort_by(|one, other| one.email.cmp(&other.email));
         Ok(found)
@@ -271,8 +285,21 @@ impl Catalogue {
             self.organization(organization).await?;
             return Err(missing(organization, email_or_id));
         };
-        let was_deleted = developer.is_deleted;
-        if !was_deleted {
+        self.delete_owner(organization, &developer, now).await?;
+        if developer.is_deleted {
+            return Err(missing(organization, email_or_id));
+        }
+        Ok(developer)
+    }
+
+    /// The same for a record that was found.
+    pub(super) async fn delete_owner(
+        &self,
+        organization: &str,
+        developer: &Developer,
+        now: UnixMillis,
+    ) -> Result<(), CatalogueError> {
+        if !developer.is_deleted {
             let key = developer_key(organization, developer.id);
             self.edit(&key, now, |developer: &mut Developer| {
                 developer.is_deleted = true;
@@ -281,11 +308,7 @@ impl Catalogue {
             })
             .await?;
         }
-        self.clear_developer(organization, &developer, now).await?;
-        if was_deleted {
-            return Err(missing(organization, email_or_id));
-        }
-        Ok(developer)
+        self.clear_developer(organization, developer, now).await
     }
 
     /// Finishes a deletion under this address that was cut short.
@@ -304,7 +327,7 @@ impl Catalogue {
     }
 
     /// What a deletion does after the mark; every step may be repeated.
-    async fn clear_developer(
+    pub(super) async fn clear_developer(
         &self,
         organization: &str,
         developer: &Developer,
@@ -321,7 +344,11 @@ impl Catalogue {
         self.remove(&billing_switch_key(developer.id), now).await?;
         self.remove(&developer_key(organization, developer.id), now).await?;
         let owner = owner(organization, developer.id);
-        self.release(&email_key(organization, &developer.email), &owner, now).await
+        let name = match developer.group {
+            Some(_) => app_group_key(organization, &developer.email),
+            None => email_key(organization, &developer.email),
+        };
+        self.release(&name, &owner, now).await
     }
 
     async fn edit_developer(
@@ -379,11 +406,12 @@ impl Catalogue {
         };
         let found = self.load::<Developer>(&developer_key(organization, id)).await?;
         let found = found.map(|stored| stored.record);
+        let found = found.filter(|found| found.group.is_none());
         Ok(found.filter(|found| found.email == email || found.id.to_string() == email))
     }
 }
 
-fn owner(organization: &str, developer: DeveloperId) -> Owner {
+pub(super) fn owner(organization: &str, developer: DeveloperId) -> Owner {
     Owner::Developer { organization: organization.to_owned(), developer }
 }
 

@@ -68,6 +68,8 @@ pub enum What {
     Subscription,
     /// An attribute.
     Attribute,
+    /// An AppGroup.
+    AppGroup,
     /// A bearer token.
     Token,
 }
@@ -102,6 +104,7 @@ impl std::fmt::Display for What {
             What::Package => "monetization package",
             What::Subscription => "subscription",
             What::Attribute => "attribute",
+            What::AppGroup => "AppGroup",
             What::Token => "token",
         })
     }

@@ -3,9 +3,9 @@
 use tollgate_metering::{DeveloperId, ProductId};
 
 use super::store::{
-    APP, APP_ID, AUDIT, AUDIT_BUCKET, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL, FEES_BOOKED, KEY,
-    ORGANIZATION, PACKAGE, PLAN_NAME, PLAN_REVISION, PRODUCT, PRODUCT_NAME, RETIREMENT,
-    SUBSCRIPTIONS, TOKEN, WALLET_NOTE, WALLET_POLICIES,
+    APP, APP_GROUP_NAME, APP_ID, AUDIT, AUDIT_BUCKET, BILLING_SWITCH, DEVELOPER, DEVELOPER_EMAIL,
+    FEES_BOOKED, KEY, ORGANIZATION, PACKAGE, PLAN_NAME, PLAN_REVISION, PRODUCT, PRODUCT_NAME,
+    RETIREMENT, SUBSCRIPTIONS, TOKEN, WALLET_NOTE, WALLET_POLICIES,
 };
 use crate::documents::DocumentChange;
 
@@ -40,9 +40,9 @@ impl Forget {
             ORGANIZATION => Some(Forget::Organization(change.name.clone())),
             // Names of records that have changes of their own, packages, whose plans are in their
             // products, prices that never change, and what gateways hear of by the account.
-            APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_NAME | PACKAGE | PLAN_REVISION
-            | RETIREMENT | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH | TOKEN | AUDIT
-            | AUDIT_BUCKET => None,
+            APP_GROUP_NAME | APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_NAME | PACKAGE
+            | PLAN_REVISION | RETIREMENT | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH
+            | TOKEN | AUDIT | AUDIT_BUCKET => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -96,6 +96,7 @@ mod tests {
             (PLAN_REVISION, id, "0000000001", None),
             (DEVELOPER_EMAIL, "acme", "a@b.c", None),
             (APP_ID, "acme", id, None),
+            (APP_GROUP_NAME, "acme", "works", None),
             (WALLET_POLICIES, "acme", id, None),
             (RETIREMENT, "all", id, None),
             (FEES_BOOKED, "acme", id, None),

@@ -55,8 +55,11 @@ pub struct Developer {
     /// Generated; a developer created again under the same address has another.
     #[serde(with = "text::plain")]
     pub id: DeveloperId,
-    /// In lower case; unique in the organization.
+    /// In lower case; unique in the organization. Of an AppGroup: its name, which has no `@`.
     pub email: String,
+    /// What makes it an AppGroup, which owns apps, wallets and subscriptions as a developer does.
+    #[serde(default)]
+    pub group: Option<AppGroup>,
     /// For people.
     pub first_name: String,
     /// For people.
@@ -96,6 +99,19 @@ pub struct Developer {
     /// Whether what was left in the wallets then may still wait to be moved.
     #[serde(default)]
     pub is_switch_open: bool,
+}
+
+/// What an AppGroup has and a developer has not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppGroup {
+    /// For people.
+    pub display_name: String,
+    /// Who keeps the group; listings may ask for it.
+    pub channel_id: String,
+    /// The storefront; listings may ask for it.
+    pub channel_uri: String,
+    /// For people.
+    pub contact: String,
 }
 
 /// Whether something may be used.

@@ -20,6 +20,7 @@ pub(super) const ORGANIZATION: &str = "organization";
 pub(super) const DEVELOPER: &str = "developer";
 pub(super) const DEVELOPER_EMAIL: &str = "developer_email";
 pub(super) const APP: &str = "app";
+pub(super) const APP_GROUP_NAME: &str = "app_group_name";
 pub(super) const APP_ID: &str = "app_id";
 pub(super) const AUDIT: &str = "audit";
 pub(super) const AUDIT_BUCKET: &str = "audit_bucket";
@@ -56,6 +57,10 @@ pub(super) fn developer_key(organization: &str, developer: DeveloperId) -> Docum
 
 pub(super) fn email_key(organization: &str, email: &str) -> DocumentKey {
     key(DEVELOPER_EMAIL, organization, email)
+}
+
+pub(super) fn app_group_key(organization: &str, name: &str) -> DocumentKey {
+    key(APP_GROUP_NAME, organization, name)
 }
 
 /// Apps of one developer share a scope: `organization/developer`. Organizations have no slash.

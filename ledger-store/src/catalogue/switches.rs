@@ -37,7 +37,11 @@ impl Catalogue {
         billing: BillingType,
         now: UnixMillis,
     ) -> Result<Developer, CatalogueError> {
-        let found = self.developer(organization, email_or_id).await?;
+        // An id is that of a developer or of an AppGroup.
+        let found = match email_or_id.parse() {
+            Ok(id) => self.developer_by_id(organization, id).await?,
+            Err(_) => self.developer(organization, email_or_id).await?,
+        };
         if found.billing == billing {
             return Ok(found);
         }

@@ -101,7 +101,8 @@ pub(crate) fn told(error: &ApiError) -> Told {
                 | What::Package
                 | What::Attribute
                 | What::Token
-                | What::Subscription => "mint.resourceDoesNotExist",
+                | What::Subscription
+                | What::AppGroup => "mint.resourceDoesNotExist",
             };
             (code, message, vec![("id", name.clone())])
         }
@@ -116,7 +117,8 @@ pub(crate) fn told(error: &ApiError) -> Told {
                 | What::RatePlan
                 | What::Attribute
                 | What::Token
-                | What::Package => "mint.resourceAlreadyExists",
+                | What::Package
+                | What::AppGroup => "mint.resourceAlreadyExists",
             };
             (code, message, vec![("id", name.clone())])
         }
@@ -138,7 +140,6 @@ pub(crate) fn told(error: &ApiError) -> Told {
         | ApiError::Method
         | ApiError::TooLarge { .. }
         | ApiError::Body(_)
-        | ApiError::Unsupported(_)
         | ApiError::Sealed
         | ApiError::OutOfRange { .. }
         | ApiError::AboveCap { .. }

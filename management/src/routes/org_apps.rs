@@ -182,10 +182,14 @@ impl Filter {
             |test: &dyn Fn(&tollgate_ledger_store::catalogue::records::Credential) -> bool| {
                 app.credentials.iter().any(test)
             };
-        is(&self.developer_email, &owner.email)
+        let (address, group, owner_kind) = match owner.group {
+            None => (owner.email.as_str(), "", Kind::Developer),
+            Some(_) => ("", owner.email.as_str(), Kind::AppGroup),
+        };
+        is(&self.developer_email, address)
             && is(&self.name, &app.name)
-            && self.group.is_none()
-            && self.kind.is_none_or(|kind| kind == Kind::Developer)
+            && is(&self.group, group)
+            && self.kind.is_none_or(|kind| kind == owner_kind)
             && self.status.is_none_or(|status| status == app.status)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&app.id.to_string()))
             && self.key_status.is_none_or(|status| has_key(&|key| key.status == status))
@@ -234,7 +238,7 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .text("filter", "Conditions like developerEmail=ada@example.com, joined by AND.")
         .text("apiProduct", "Only apps with this product.")
         .text("ids", "Only these, separated by commas.")
-        .choice("apptype", &["developer", "company"], "Only apps of such owners.")
+        .choice("apptype", &["developer", "appgroup", "company"], "Only apps of such owners.")
         .choice("status", &["approved", "revoked"], "Approved, where nothing else is asked for.")
         .choice("keyStatus", &["approved", "revoked"], "Only apps with such a key.")
         .flag("expand", "Whole apps in place of ids.")

@@ -160,7 +160,8 @@ pub(crate) async fn follow_changes(
         let found = names.iter().find(|(key, _)| *key == wanted);
         found.map(|(_, value)| value.to_owned())
     };
-    let (organization, owner) = (name("organization"), name("developer"));
+    let owner = name("developer").or_else(|| name("appgroup"));
+    let organization = name("organization");
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
     if let (true, true, Some(organization), Some(owner)) =

@@ -138,7 +138,7 @@ pub(crate) struct KeyInput {
 /// A product for a key: its name, or the object that responses have.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
-enum KeyProductInput {
+pub(super) enum KeyProductInput {
     Name(String),
     Object { apiproduct: String },
 }
@@ -202,7 +202,7 @@ impl KeyInput {
 // === impl KeyProductInput ===
 
 impl KeyProductInput {
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self {
             KeyProductInput::Name(name) => name,
             KeyProductInput::Object { apiproduct } => apiproduct,

@@ -12,8 +12,12 @@ use super::{AttributeShape, attribute_shapes, millis};
 pub(crate) struct OrganizationApp {
     app_id: String,
     name: String,
-    developer_id: String,
-    developer_email: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    developer_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    developer_email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_group: Option<String>,
     #[schemars(extend("enum" = ["approved", "revoked", "pending"]))]
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -62,12 +66,14 @@ struct ProductRef {
 
 impl OrganizationApp {
     pub(crate) fn of(app: &App, owner: &Developer, has_credentials: bool) -> OrganizationApp {
+        let is_person = owner.group.is_none();
         let credentials = || app.credentials.iter().map(CredentialShape::of).collect();
         OrganizationApp {
             app_id: app.id.to_string(),
             name: app.name.clone(),
-            developer_id: owner.id.to_string(),
-            developer_email: owner.email.clone(),
+            developer_id: is_person.then(|| owner.id.to_string()),
+            developer_email: is_person.then(|| owner.email.clone()),
+            app_group: (!is_person).then(|| owner.email.clone()),
             status: word(app.status),
             api_products: products(app),
             callback_url: app.callback_url.clone(),

@@ -59,6 +59,11 @@ pub(crate) struct SubscriptionList {
 // === impl SubscriptionInput ===
 
 impl SubscriptionInput {
+    /// Without times, where those are the server's.
+    pub(crate) fn starting_now(self) -> SubscriptionInput {
+        SubscriptionInput { start_time: None, end_time: None, ..self }
+    }
+
     /// The product that is bought, and when; from now on where nothing else is said.
     pub(crate) fn terms(self, now: UnixMillis) -> Result<(String, Window), ApiError> {
         let product = self.apiproduct.filter(|name| !name.is_empty());

@@ -17,7 +17,9 @@ const EFFECTS: &str = include_str!("discovery/effects.txt");
 const COMPATIBILITY: &str = include_str!("../../COMPATIBILITY.md");
 
 /// Where the tests that `effects.txt` names are.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 10] = [
+    include_str!("appgroups.rs"),
+    include_str!("discovery.rs"),
     include_str!("attributes.rs"),
     include_str!("apps.rs"),
     include_str!("balances.rs"),

@@ -276,8 +276,9 @@ async fn what_is_not_there_is_said_by_name() {
         ("organizations/acme/apiproducts/none", "API product none"),
         ("organizations/acme/apiproducts/none/rateplans", "API product none"),
         ("organizations/acme/apiproducts/weather/rateplans/none", "rate plan none"),
-        ("organizations/acme/appgroups", "appgroups are not supported here"),
-        ("organizations/acme/appgroups/a/balance", "appgroups are not supported here"),
+        ("organizations/acme/appgroups/a", "AppGroup a"),
+        ("organizations/acme/appgroups/a/balance", "AppGroup a"),
+        ("organizations/nobody/appgroups", "organization nobody"),
         ("organizations/acme/nothing/at/all", "path does not exist"),
     ];
     for (path, want) in rows {

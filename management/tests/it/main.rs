@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it did not expect")]
 
+mod appgroups;
 mod apps;
 mod attributes;
 mod audit;
