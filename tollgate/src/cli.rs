@@ -38,6 +38,42 @@ pub(crate) enum Command {
     Ledger(LedgerCommand),
     /// Check what a configuration needs to work, and say how to mend what is wrong
     Doctor(DoctorArgs),
+    /// Move what Apigee Edge has of an organization to here; without --apply only say what would be done
+    Migrate(MigrateArgs),
+}
+
+/// `tollgate migrate`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Folder with answers of Edge's API, laid out as docs/migrating-from-edge.md says
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from_edge: PathBuf,
+    /// The organization here, made where it is not there
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: String,
+    /// The management API
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    pub(crate) management: String,
+    /// File with an admin's or provider's token for it
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "tollgate-data/admin-token",
+        env = "TOLLGATE_TOKEN_FILE"
+    )]
+    pub(crate) token_file: PathBuf,
+    /// PEM file with the authorities that may sign its certificate [default for https://: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Do it
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Leave transactions before this day, as 2026-11-01: their money is in the balances
+    #[arg(long, value_name = "DAY")]
+    pub(crate) usage_from: Option<String>,
+    /// Write the report as JSON as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// `tollgate doctor`.

@@ -6,7 +6,6 @@
 
 mod call;
 mod certificates;
-mod http;
 mod machine;
 mod nodes;
 mod report;
@@ -17,6 +16,7 @@ use std::io::Write as _;
 use tollgate_ledger_store::{Clock as _, SystemClock};
 
 use crate::cli::DoctorArgs;
+use crate::http;
 use report::Report;
 use site::Site;
 

@@ -1,7 +1,7 @@
 //! Tollgate, the one binary: reads arguments and configuration, wires the parts, and says how it ended.
 //!
 //! Each way to run is one module: `standalone`, `gateway`, `node` (balance-sync with management), `balance`, `token`,
-//! `ledger` and `doctor`.
+//! `ledger`, `doctor` and `migrate`.
 //! What they share stands beside them: configuration, data directory, listening, telemetry, the end by signal.
 //! Exit codes: 0 done, 1 failed, or a ledger or a configuration found wrong, 2 wrong arguments, 130 ended at once by a second signal.
 
@@ -12,8 +12,10 @@ mod data_dir;
 mod demo;
 mod doctor;
 mod gateway;
+mod http;
 mod ledger;
 mod listen;
+mod migrate;
 mod node;
 mod notice;
 mod ready;
@@ -78,6 +80,12 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Ledger(command) => {
             telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;
             if !runtime()?.block_on(ledger::run(command))? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Migrate(args) => {
+            telemetry::start_logs(said.unwrap_or_default(), LOG_OF_COMMANDS)?;
+            if !runtime()?.block_on(migrate::run(args))? {
                 return Ok(ExitCode::FAILURE);
             }
         }

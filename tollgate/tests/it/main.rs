@@ -18,6 +18,7 @@ mod google_client;
 mod kill;
 mod ledger_commands;
 mod loadtest;
+mod migrate;
 mod overspend;
 mod pasted;
 mod shutdown;

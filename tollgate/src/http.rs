@@ -17,34 +17,34 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// How long connecting, and answering, may take.
-pub(super) const WAIT: Duration = Duration::from_secs(5);
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
 /// What an answer may have at most.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A request.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ask<'a> {
-    pub(super) url: &'a str,
+pub(crate) struct Ask<'a> {
+    pub(crate) url: &'a str,
     /// GET where absent.
-    pub(super) method: Option<&'a Method>,
-    pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a str,
+    pub(crate) method: Option<&'a Method>,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a str,
     /// The authorities that may sign the server's certificate, instead of the system's.
-    pub(super) ca_file: Option<&'a Path>,
+    pub(crate) ca_file: Option<&'a Path>,
     /// The name in its certificate, where it is not the host.
-    pub(super) server_name: Option<&'a str>,
+    pub(crate) server_name: Option<&'a str>,
 }
 
 /// An answer.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 /// Sends a request; what went wrong is told in words.
-pub(super) async fn send(ask: Ask<'_>) -> Result<Answer, String> {
+pub(crate) async fn send(ask: Ask<'_>) -> Result<Answer, String> {
     let uri: Uri = ask.url.parse().map_err(|error| format!("{}: {error}", ask.url))?;
     let host = uri.host().ok_or("the address has no host")?.trim_matches(['[', ']']).to_owned();
     let is_tls = uri.scheme_str() == Some("https");
@@ -62,14 +62,14 @@ pub(super) async fn send(ask: Ask<'_>) -> Result<Answer, String> {
 }
 
 /// Connects, or says why not.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     let connecting = tokio::time::timeout(WAIT, TcpStream::connect((host, port)));
     let connected = connecting.await.map_err(|_| format!("no connection within {WAIT:?}"))?;
     connected.map_err(|error| format!("cannot connect to {host}:{port}: {error}"))
 }
 
 /// Makes TLS of a connection, or says why not.
-async fn secure(
+pub(crate) async fn secure(
     stream: TcpStream,
     ask: Ask<'_>,
     host: &str,
