@@ -216,10 +216,16 @@ pub(crate) async fn update(
     State(api): State<Api>,
     _: may::ProductsWrite,
     At((organization, package, plan)): At<(String, String, String)>,
-    Json(input): Json<RatePlanInput>,
+    Json(mut input): Json<RatePlanInput>,
 ) -> Answer {
     let owner = input.owner(&api, &organization).await?;
     let now = api.clock.now();
+    if input.published.is_none() {
+        // A plan that is left without prices by a slip would refuse every call.
+        let found = api.catalogue.plan_named(&organization, &plan).await?;
+        let is_published = |plan: &Plan| plan.terms.state == PlanState::Published;
+        input.published = Some(found.iter().any(|(_, plan)| is_published(plan)));
+    }
     input.check(&package)?;
     let terms = |product: &str| input.terms(&package, product, owner.clone()).ok().flatten();
     let made = api.catalogue.update_package_plan(&organization, &plan, terms, now).await?;
@@ -316,10 +322,6 @@ impl RatePlanInput {
             let amount = given.as_ref().map(|amount| amount.money(field)).transpose()?;
             Ok::<_, ApiError>(amount.filter(|amount| !amount.is_zero()))
         };
-        let frequency = self.frequency_duration.as_ref();
-        let frequency =
-            frequency.map(|given| given.positive_whole("frequencyDuration")).transpose()?;
-        let frequency = frequency.map(u32::try_from).transpose();
         let end = self.end_date.as_deref().map(|text| date::read("endDate", text)).transpose()?;
         let start = self.start_date.as_deref().map(|text| date::read("startDate", text));
         let mut terms = PlanTerms {
@@ -329,9 +331,7 @@ impl RatePlanInput {
             currency: currency.transpose()?,
             setup_fee: money("setUpFee", &self.set_up_fee)?,
             recurring_fee: money("recurringFee", &self.recurring_fee)?,
-            fee_months: frequency
-                .map_err(|_| ApiError::invalid("frequencyDuration", "is out of range"))?
-                .unwrap_or(0),
+            fee_months: self.fee_months()?,
             state: match self.published {
                 Some(true) => PlanState::Published,
                 Some(false) | None => PlanState::Draft,
@@ -353,6 +353,28 @@ impl RatePlanInput {
             stored: self.stored(),
         });
         Ok(Some(terms))
+    }
+
+    /// Months from one recurring fee to the next; zero where it is not said.
+    fn fee_months(&self) -> Result<u32, ApiError> {
+        let kind = self.frequency_duration_type.as_deref();
+        let months: u32 = match kind {
+            None | Some("MONTH") => 1,
+            Some("QUARTER") => 3,
+            Some("YEAR") => 12,
+            // Nothing is charged so often.
+            Some(_) if self.recurring_fee.as_ref().is_none_or(Decimal::is_zero) => 1,
+            Some(other) => {
+                let reason = format!("{other:?} is not MONTH, QUARTER or YEAR");
+                return Err(ApiError::invalid("frequencyDurationType", reason));
+            }
+        };
+        let Some(given) = &self.frequency_duration else {
+            return Ok(if kind.is_some() { months } else { 0 });
+        };
+        let count = u32::try_from(given.positive_whole("frequencyDuration")?).ok();
+        let product = count.and_then(|count| count.checked_mul(months));
+        product.ok_or_else(|| ApiError::invalid("frequencyDuration", "is out of range"))
     }
 
     /// Fields without an effect.
@@ -578,4 +600,40 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .takes::<RatePlanInput>()
         .answers::<RatePlanShape>(200);
     paths.delete(one, "Deletes a rate plan that is a draft").answers::<RatePlanShape>(200);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_and_quarters_are_months_and_days_are_refused() {
+        let months = |given: Value| {
+            let input: RatePlanInput = serde_json::from_str(&given.to_string()).unwrap();
+            input.fee_months().ok()
+        };
+        let check = |rows: &[(Value, Option<u32>)]| {
+            for (given, want) in rows {
+                assert_eq!(months(given.clone()), *want, "{given}");
+            }
+        };
+        let fee = |count: u32, kind: &str| {
+            serde_json::json!({
+                "recurringFee": 1200, "frequencyDuration": count, "frequencyDurationType": kind,
+            })
+        };
+        check(&[
+            (serde_json::json!({}), Some(0)),
+            (serde_json::json!({ "recurringFee": 1, "frequencyDuration": 2 }), Some(2)),
+            (
+                serde_json::json!({ "frequencyDuration": 1, "frequencyDurationType": "DAY" }),
+                Some(1),
+            ),
+            (fee(1, "MONTH"), Some(1)),
+            (fee(2, "QUARTER"), Some(6)),
+            (fee(1, "YEAR"), Some(12)),
+            (fee(30, "DAY"), None),
+            (fee(u32::MAX, "YEAR"), None),
+        ]);
+    }
 }
