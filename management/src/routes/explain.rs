@@ -9,7 +9,7 @@ use tollgate_ledger_store::catalogue::records::{Developer, Product};
 use tollgate_ledger_store::catalogue::wallet_id;
 use tollgate_metering::booking::BookingError;
 use tollgate_metering::lines::{Day, Line};
-use tollgate_metering::rating::RatingError;
+use tollgate_metering::rating::{self, Part, RatingError};
 use tollgate_metering::{BillingType, Currency, Meter, Money, Period, ProductId, Rates, Units};
 
 use super::reports::{out_of_range, query_error};
@@ -20,15 +20,11 @@ use crate::extract::{At, Json, Parameters};
 use crate::permission::may;
 use crate::router::{Api, ok};
 use crate::shapes::money;
+use crate::shapes::plans;
 use crate::shapes::reports::{
     Explained, ExplainedBand, ExplainedCharge, RepriceInput, Repriced, RepricedLine, billing,
 };
 use crate::span::{self, Span};
-
-/// 10⁻¹⁸ of a currency unit in one: nanos times nano-units.
-const EXACT: u128 = 1_000_000_000_000_000_000;
-/// The same in a nano.
-const EXACT_NANO: i128 = 1_000_000_000;
 
 /// One meter: units of earlier revisions, its own, its charge.
 type Metered = BTreeMap<Meter, (Units, Units, Money)>;
@@ -54,7 +50,7 @@ pub(crate) async fn explain(
             continue;
         }
         let rates = charges.rates.rates(meter.plan, meter.revision).map_err(unpriced)?;
-        let (bands, rounding) = bands(rates, before, units, charge);
+        let (bands, rounding) = bands(rates, before, units, charge)?;
         explained.push(ExplainedCharge {
             product: names.product(&api, &organization, meter.product).await?,
             rate_plan: meter.plan.to_string(),
@@ -101,6 +97,7 @@ pub(crate) async fn reprice(
     let (mut before, mut after) = (Money::ZERO, Money::ZERO);
     for ((product, billed, period), (units, charge)) in usage {
         let repriced = rates.charge(units).map_err(out_of_range)?;
+        let (bands, rounding) = bands(&rates, Units::ZERO, units, repriced)?;
         before = before.plus(charge).map_err(out_of_range)?;
         after = after.plus(repriced).map_err(out_of_range)?;
         lines.push(RepricedLine {
@@ -109,6 +106,8 @@ pub(crate) async fn reprice(
             period: period.to_string(),
             units: units.to_string(),
             charge: charge.to_string(),
+            bands,
+            rounding,
             repriced: repriced.to_string(),
             difference: repriced.minus(charge).map_err(out_of_range)?.to_string(),
         });
@@ -163,42 +162,35 @@ fn meters(lines: &[Line], span: Span) -> Result<Metered, ApiError> {
     Ok(meters)
 }
 
-/// The bands that units on top of others fall in, and what rounding adds.
+/// The lines of units on top of others, and what rounding adds: together the charge of the ledger.
 fn bands(
     rates: &Rates,
     before: Units,
     units: Units,
     charge: Money,
-) -> (Vec<ExplainedBand>, String) {
-    let (mut from, end) = (before.nanos(), before.nanos() + units.nanos());
-    let (mut bands, mut sum) = (Vec::new(), 0_i128);
-    for (index, band) in rates.bands().iter().enumerate() {
-        let to = band.up_to.map_or(end, |up_to| up_to.nanos().min(end));
-        let within = to.saturating_sub(from);
-        if within == 0 {
-            continue;
-        }
-        // Both are below 2^97, and the charge that they are a part of is in range.
-        let amount = i128::try_from(within).unwrap_or(i128::MAX).saturating_mul(band.price.nanos());
-        bands.push(ExplainedBand {
-            part: format!("band {}", index + 1),
-            units: Units::from_nanos(within).unwrap_or(Units::MAX).to_string(),
-            price: band.price.to_string(),
-            amount: exact(amount),
-        });
-        (from, sum) = (to, sum.saturating_add(amount));
+) -> Result<(Vec<ExplainedBand>, String), ApiError> {
+    let explanation = rates.explain(before, units).map_err(unpriced)?;
+    let mut bands: Vec<ExplainedBand> = explanation.lines.iter().map(band).collect();
+    let closed = charge.minus(explanation.charge).map_err(out_of_range)?;
+    if !closed.is_zero() {
+        let (part, none) = ("closed otherwise".to_owned(), Units::ZERO.to_string());
+        let price = Money::ZERO.to_string();
+        bands.push(ExplainedBand { part, units: none, price, amount: closed.to_string() });
     }
-    (bands, exact(charge.nanos().saturating_mul(EXACT_NANO).saturating_sub(sum)))
+    Ok((bands, explanation.rounding.to_string()))
 }
 
-/// A decimal of up to 18 places.
-fn exact(amount: i128) -> String {
-    let (whole, rest) = (amount.unsigned_abs() / EXACT, amount.unsigned_abs() % EXACT);
-    let places = format!("{rest:018}");
-    let places = places.trim_end_matches('0');
-    let sign = if amount < 0 { "-" } else { "" };
-    let point = if places.is_empty() { "" } else { "." };
-    format!("{sign}{whole}{point}{places}")
+fn band(line: &rating::Line) -> ExplainedBand {
+    let part = match line.part {
+        Part::Free => "free".to_owned(),
+        Part::Band(number) => format!("band {number}"),
+        Part::Step(number) => format!("step {number}"),
+        Part::Tier(number) => format!("tier {number}"),
+        Part::Discounted(number) => format!("discounted in tier {number}"),
+        Part::Before => "charged before".to_owned(),
+    };
+    let (units, price) = (line.units.to_string(), line.price.to_string());
+    ExplainedBand { part, units, price, amount: line.amount.to_string() }
 }
 
 /// The prices that usage is priced under.
@@ -218,7 +210,10 @@ async fn asked_rates(
     match (input.rate_plan, input.plan) {
         (Some(named), None) => {
             let product: Product = api.catalogue.product(organization, &named.apiproduct).await?;
-            let plan = product.plans.iter().find(|plan| plan.id.to_string() == named.name);
+            let plan = product
+                .plans
+                .iter()
+                .find(|plan| plan.id.to_string() == named.name || plans::name(plan) == named.name);
             let unpublished = || ApiError::invalid("ratePlan", "is no plan that was published");
             let plan = plan.filter(|plan| plan.revision > 0).ok_or_else(unpublished)?;
             other(plan.terms.currency)?;
@@ -259,27 +254,54 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_metering::rating::Band;
+    use tollgate_metering::rating::{Band, Model};
 
     use super::*;
 
-    #[test]
-    fn bands_and_rounding_are_the_charge() {
-        let band = |end: Option<&str>, price: &str| Band {
+    fn rates(model: Model, free: &str, bands: &[(Option<&str>, &str)]) -> Rates {
+        let band = |(end, price): &(Option<&str>, &str)| Band {
             up_to: end.map(|end| end.parse().unwrap()),
             price: price.parse().unwrap(),
         };
-        let rates = Rates::banded(vec![band(Some("10"), "0"), band(None, "0.000000003")]).unwrap();
+        Rates::new(model, bands.iter().map(band).collect(), free.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_model_names_what_was_charged() {
+        let bands = [(Some("10"), "3"), (Some("20"), "2"), (None, "1")];
+        let check = |model, free: &str, before: &str, units: &str, want: &[[&str; 3]]| {
+            let rates = rates(model, free, &bands);
+            let (before, units) = (before.parse().unwrap(), units.parse().unwrap());
+            let charge = rates.marginal(before, units).unwrap();
+            let (told, rounding) = super::bands(&rates, before, units, charge).unwrap();
+            let told: Vec<_> =
+                told.iter().map(|band| [&*band.part, &*band.units, &*band.amount]).collect();
+            assert_eq!((&told[..], &*rounding), (want, "0"), "{model:?} {before} {units}");
+        };
+        let banded = [["free", "5", "0"], ["band 1", "10", "30"], ["band 2", "2", "4"]];
+        check(Model::Marginal, "5", "0", "17", &banded);
+        let entered = [["free", "1", "0"], ["step 1", "10", "3"], ["step 2", "6", "2"]];
+        check(Model::Stairs, "5", "4", "17", &entered);
+        check(Model::Stairs, "5", "9", "16", &[["step 1", "6", "0"], ["step 2", "10", "2"]]);
+        let capped = ["discounted in tier 2", "2", "0"];
+        let tiered = [["tier 1", "10", "30"], capped, ["charged before", "4", "-12"]];
+        check(Model::Tiered, "0", "4", "8", &tiered);
+        check(Model::Tiered, "2", "0", "22", &[["free", "2", "0"], ["tier 2", "20", "40"]]);
+    }
+
+    #[test]
+    fn lines_and_rounding_are_the_charge_of_the_ledger() {
+        let rates = rates(Model::Marginal, "0", &[(Some("10"), "0"), (None, "0.000000003")]);
         let (before, units) = ("9".parse().unwrap(), "1.5".parse().unwrap());
-        let charge = rates.marginal(before, units).unwrap();
-        let (told, rounding) = bands(&rates, before, units, charge);
-        let told: Vec<_> =
-            told.iter().map(|band| (&*band.part, &*band.units, &*band.amount)).collect();
-        assert_eq!(told, [("band 1", "1", "0"), ("band 2", "0.5", "0.0000000015")]);
-        assert_eq!(
-            (charge.to_string().as_str(), rounding.as_str()),
-            ("0.000000002", "0.0000000005")
-        );
-        assert_eq!(exact(-1_500_000_000_000_000_000), "-1.5");
+        let check = |charge: &str, want: &[(&str, &str, &str)]| {
+            let (told, rounding) = bands(&rates, before, units, charge.parse().unwrap()).unwrap();
+            let told: Vec<_> =
+                told.iter().map(|band| (&*band.part, &*band.units, &*band.amount)).collect();
+            assert_eq!((&told[..], &*rounding), (want, "0.0000000005"));
+        };
+        let priced = [("band 1", "1", "0"), ("band 2", "0.5", "0.0000000015")];
+        check("0.000000002", &priced);
+        // A month that was closed before its other revisions were known keeps its charge.
+        check("0.000000001", &[&priced[..], &[("closed otherwise", "0", "-0.000000001")]].concat());
     }
 }

@@ -141,13 +141,15 @@ pub(crate) struct ExplainedCharge {
     pub(crate) charge: String,
 }
 
-/// The part of the units that one band prices.
+/// The part of the units that one band prices, or what else a charge is made of.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExplainedBand {
-    /// What its units are.
+    /// What its units are: `free`, `band 1`, `step 1`, `tier 1`, `discounted in tier 2` or
+    /// `charged before`; `closed otherwise` is what a closed month was charged otherwise.
     pub(crate) part: String,
     pub(crate) units: String,
+    /// Of one unit or, of a step, of all.
     pub(crate) price: String,
     /// Exact, before it is rounded.
     pub(crate) amount: String,
@@ -195,6 +197,10 @@ pub(crate) struct RepricedLine {
     pub(crate) period: String,
     pub(crate) units: String,
     pub(crate) charge: String,
+    /// How the other plan prices the units.
+    pub(crate) bands: Vec<ExplainedBand>,
+    /// What rounding to nanos added to its charge.
+    pub(crate) rounding: String,
     pub(crate) repriced: String,
     pub(crate) difference: String,
 }

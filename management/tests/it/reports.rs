@@ -67,6 +67,25 @@ impl Used {
     async fn start() -> Used {
         let server = Server::start_with_ada().await;
         let plan = server.add_plan("weather", "").await;
+        Used::start_on(server, plan).await
+    }
+
+    /// Under a plan with these fields of its prices.
+    async fn start_priced(prices: &str) -> Used {
+        let server = Server::start_with_ada().await;
+        let products = "/v1/organizations/acme/apiproducts";
+        assert_eq!(server.post(products, r#"{"name":"weather"}"#).await.status, 201);
+        let plan = format!(
+            r#"{{"apiproduct":"weather","displayName":"standard","billingPeriod":"MONTHLY",
+                "currencyCode":"EUR","state":"PUBLISHED","startTime":"{NOON}",{prices}}}"#
+        );
+        let plan = server.post(&format!("{products}/weather/rateplans"), &plan).await;
+        assert_eq!(plan.status, 201, "{plan:?}");
+        let plan = plan.json["name"].as_str().unwrap().to_owned();
+        Used::start_on(server, plan).await
+    }
+
+    async fn start_on(server: Server, plan: String) -> Used {
         server.credit("EUR", "10", "t-1").await;
         let ada = server.catalogue.developer("acme", "ada@example.com").await.unwrap();
         let mut apps = Vec::new();
@@ -279,6 +298,59 @@ async fn a_charge_is_explained_and_priced_under_another_plan_without_a_change() 
     }
     let after = used.server.sqlite.read(used.meter.wallet).await.unwrap().unwrap();
     assert_eq!((before.account, before.registers), (after.account, after.registers));
+}
+
+/// The sum of what a charge is made of, in 10⁻¹⁸ of a currency unit.
+fn exact<'a>(parts: impl IntoIterator<Item = &'a Value>) -> i128 {
+    let attos = |part: &Value| {
+        let text = part.as_str().unwrap();
+        let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+        format!("{whole}{places:0<18}").parse::<i128>().unwrap()
+    };
+    parts.into_iter().map(attos).sum()
+}
+
+#[tokio::test]
+async fn lines_of_every_model_are_the_charge_and_the_other_plans_charge() {
+    // 38.5 units: the bands end at 10 and 30.
+    let rows = [
+        ("BANDED", &["band 1", "band 2", "band 3"][..], "0.000000078"),
+        ("TIERED", &["tier 2", "discounted in tier 3"], "0.00000006"),
+        ("STAIRSTEP", &["step 1", "step 2", "step 3"], "0.000000006"),
+    ];
+    let used = Used::start().await;
+    for (model, parts, charge) in rows {
+        let prices = format!(
+            r#""consumptionPricingType":"{model}","consumptionPricingRates":[
+                {{"end":"10","fee":{{"nanos":3}}}},{{"start":"11","end":"30","fee":{{"nanos":2}}}},
+                {{"start":"31","fee":{{"nanos":1}}}}]"#
+        );
+        let named = |bands: &Value| {
+            let bands = bands.as_array().unwrap().clone();
+            bands.iter().map(|band| band["part"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let adds_up = |told: &Value, charge: &str| {
+            let amounts = told["bands"].as_array().unwrap().iter().map(|band| &band["amount"]);
+            let sum = exact(amounts.chain([&told["rounding"]]));
+            assert_eq!(sum, exact([&told[charge]]), "{model}: {told}");
+        };
+        let own = Used::start_priced(&prices).await;
+        let explained = own.server.get(&format!("{ADA}/explain/EUR")).await;
+        let told = &explained.json["charges"][0];
+        assert_eq!(told["charge"], charge);
+        assert_eq!(named(&told["bands"]), parts);
+        adds_up(told, "charge");
+        let balance: Money = own.balance().await.parse().unwrap();
+        assert_eq!(balance.plus(charge.parse().unwrap()).unwrap().to_string(), "10", "{model}");
+
+        let body = format!(
+            r#"{{"plan":{{"apiproduct":"weather","state":"DRAFT","currencyCode":"EUR",{prices}}}}}"#
+        );
+        let repriced = used.server.post(&format!("{ADA}/reprice/EUR"), &body).await;
+        let line = &repriced.json["lines"][0];
+        assert_eq!((&line["repriced"], &line["bands"]), (&json!(charge), &told["bands"]));
+        adds_up(line, "repriced");
+    }
 }
 
 #[tokio::test]
