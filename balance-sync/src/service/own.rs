@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use tollgate_ledger_store::catalogue::records::Approval;
 use tollgate_ledger_store::catalogue::{Caller, CallerProduct, Window};
-use tollgate_ledger_store::ledger::UsageWrite;
+use tollgate_ledger_store::ledger::{DAY_MINUTES, UsageWrite};
 use tollgate_metering::{BillingType, Currency, Period, ProductId, Units, UnixMillis, WalletId};
 use tollgate_proto::{Problem, WireError, v1};
 use tonic::{Request, Response, Status};
@@ -20,8 +20,7 @@ use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::shard::Worth;
 
-const MINUTE_MS: i64 = 60_000;
-const DAY_MINUTES: i64 = 1_440;
+const DAY_MS: i64 = 86_400_000;
 
 #[tonic::async_trait]
 impl v1::own_server::Own for Services {
@@ -110,9 +109,10 @@ async fn usage_of(
     currency: Currency,
     period: Period,
 ) -> Result<Vec<v1::OwnUsage>, Refusal> {
-    let from = period.start().0 / MINUTE_MS;
-    // What was held in the period may be counted after its end, and belongs to it.
-    let rows = node.ledger.usage(wallet, from, i64::MAX).await?;
+    let day = |time: UnixMillis| time.0.div_euclid(DAY_MS);
+    // Minutes are removed before a month is over, their days are not. Clocks of gateways may be ahead.
+    let (from, to) = (day(period.start()), day(node.now()) + 2);
+    let rows = node.ledger.daily_usage(wallet, from, to).await?;
     let by_day = by_day(&rows, period)?;
     Ok(by_day
         .into_iter()
@@ -136,7 +136,7 @@ type ByDay = BTreeMap<(i64, ProductId, BillingType), Units>;
 /// the day is above the last one before it.
 fn by_day(rows: &[UsageWrite], period: Period) -> Result<ByDay, Refusal> {
     let mut totals: BTreeMap<_, Units> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.meter.period == period) {
+    for row in rows.iter().filter(|row| row.app.is_none() && row.meter.period == period) {
         let day = row.minute.div_euclid(DAY_MINUTES);
         let total = totals.entry((row.meter, row.incarnation, day)).or_default();
         *total = (*total).max(row.units);

@@ -38,6 +38,26 @@ fn row(ground: &Ground, of: u128, day: i64, total: &str) -> UsageWrite {
     }
 }
 
+/// Minutes go ten days after their gateway was born; a month is longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn use_of_days_whose_minutes_are_removed_is_told_all_month() {
+    let ground = Ground::with_ten().await;
+    let app = tollgate_metering::AppId(Uuid::from_u128(7));
+    let first = row(&ground, 1, 0, "2");
+    let rows = [first, UsageWrite { app: Some(app), ..first }, row(&ground, 1, 1, "5")];
+    ground.ledger.write_usage(&rows).await.unwrap();
+    let wallet = ground.meter().wallet;
+    let mut change = ground.ledger.read(wallet).await.unwrap().unwrap().account.change();
+    change.header.horizon = UnixMillis(2);
+    ground.ledger.commit(&change).await.unwrap();
+    ground.ledger.purge(wallet, UnixMillis(2)).await.unwrap();
+    assert_eq!(ground.ledger.usage(wallet, 0, i64::from(u32::MAX)).await.unwrap(), []);
+    let node = ground.node().await;
+    let own = own(&node, &ground.key).await.unwrap();
+    let used: Vec<_> = own.usage.iter().map(|day| day.units).collect();
+    assert_eq!(used, [Some(units("2").into()), Some(units("3").into())]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_sees_balances_plans_and_use_by_day_and_product() {
     let ground = Ground::with_ten().await;
