@@ -21,6 +21,7 @@ mod loadtest;
 mod migrate;
 mod overspend;
 mod pasted;
+mod reports;
 mod shutdown;
 mod standalone;
 mod strict;
