@@ -16,9 +16,11 @@ use dashmap::DashMap;
 use tollgate_metering::{DeveloperId, ProductId};
 
 pub(crate) use self::caller::Caller;
+pub(crate) use self::credit::Credit;
 pub(crate) use self::product::{PlanOffer, ProductAccess};
 
 mod caller;
+mod credit;
 mod product;
 mod resource;
 

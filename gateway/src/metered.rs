@@ -339,7 +339,7 @@ impl Inner {
         let Some(entry) = self.wallets.get(wallet) else { return missing };
         let tariffs = &self.wallets.books.tariffs;
         let held = asked.plan.with_tariff(asked.service_time, tariffs, |tariff| {
-            entry.hold(tariff, asked.caller.app, asked.units_max, asked.now)
+            entry.hold(tariff, asked.caller.app, asked.units_max, asked.plan.credit, asked.now)
         });
         let (refusal, lack) = match held {
             Some(Ok(hold)) => {
@@ -353,6 +353,7 @@ impl Inner {
             Some(Err(NoHold::Absent)) => (Refusal::NoWallet, None),
             Some(Err(NoHold::Stale)) => (Refusal::BalanceStale, None),
             Some(Err(NoHold::TooSmall(lack))) => (Refusal::BalanceTooSmall, Some(lack)),
+            Some(Err(NoHold::CreditReached(lack))) => (Refusal::CreditLimitReached, Some(lack)),
             Some(Err(NoHold::BandExceeded)) => (Refusal::BandExceeded, None),
             Some(Err(NoHold::Changing)) => (Refusal::PolicyChanging, None),
             Some(Err(NoHold::NotServing)) => (Refusal::BalanceUnknown, None),

@@ -56,6 +56,8 @@ pub enum Refusal {
     NoWallet,
     /// The wallet does not cover the call.
     BalanceTooSmall,
+    /// The developer pays later and owes as much as the provider's limit for the period allows.
+    CreditLimitReached,
     /// The rate plan's last band has an end, and the period's units have reached it.
     BandExceeded,
     /// The wallet takes no more calls this second: its policy caps them.
@@ -165,7 +167,7 @@ impl Row {
 
 impl Refusal {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::NoProxy,
         Self::MethodNotAllowed,
@@ -184,6 +186,7 @@ impl Refusal {
         Self::NoSubscription,
         Self::NoWallet,
         Self::BalanceTooSmall,
+        Self::CreditLimitReached,
         Self::BandExceeded,
         Self::WalletRateExceeded,
         Self::CallerUnknown,
@@ -222,6 +225,7 @@ impl Refusal {
             Self::NoSubscription      => row("no_subscription", Provisioned, 403, FAILED_PRECONDITION, "mint.service.subscription_not_found_for_developer", "Subscription not found for developer"),
             Self::NoWallet            => row("no_wallet", Provisioned, 402, FAILED_PRECONDITION, "mint.service.wallet_not_found_for_developer", "Wallet not found for developer").tells(TopUp),
             Self::BalanceTooSmall     => row("balance_too_small", Provisioned, 402, RESOURCE_EXHAUSTED, "mint.service.developer_usage_exceeds_balance", "Developer usage exceeds balance").tells(TopUp),
+            Self::CreditLimitReached  => row("credit_limit_reached", Provisioned, 402, RESOURCE_EXHAUSTED, "tollgate.gateway.CreditLimitReached", "Developer usage exceeds credit limit").tells(Wallet),
             Self::BandExceeded        => row("band_exceeded", Provisioned, 403, RESOURCE_EXHAUSTED, "mint.service.RATE_PLAN_RATE_BAND_EXCEEDED", "Units exceed the last band of the rate plan").tells(Wallet),
             Self::WalletRateExceeded  => row("wallet_rate_exceeded", SOON, 429, RESOURCE_EXHAUSTED, "policies.ratelimit.QuotaViolation", "Rate limit of the wallet exceeded").tells(Wallet),
             Self::CallerUnknown       => row("caller_unknown", SOON, 503, UNAVAILABLE, "tollgate.gateway.CallerUnknown", "The consumer key cannot be checked now"),

@@ -32,6 +32,7 @@ pub mod attributes;
 pub mod audit;
 pub mod caller;
 pub mod claims;
+pub mod credit;
 pub mod developers;
 pub mod error;
 pub mod fees;
@@ -57,7 +58,7 @@ pub mod text;
 pub mod tokens;
 pub mod wallets;
 
-pub use caller::{Caller, CallerPlan, CallerProduct, Operation, Window};
+pub use caller::{Caller, CallerPlan, CallerProduct, Credit, Operation, Window};
 pub use error::CatalogueError;
 pub use forget::Forget;
 pub use wallets::wallet_id;

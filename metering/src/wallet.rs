@@ -38,6 +38,7 @@ use crate::units::Units;
 use self::packed::Packed;
 use self::whole::Whole;
 
+mod credit;
 mod grants;
 mod packed;
 mod strict;
@@ -105,6 +106,14 @@ pub enum HoldError {
         /// What the next call may cost at most.
         available: Money,
         /// What this one would.
+        price: Money,
+    },
+    /// The call would take its developer, who pays later, past what he may owe.
+    #[error("credit of {left} does not cover the price {price}")]
+    CreditReached {
+        /// What may be owed yet, without what open calls will cost.
+        left: Money,
+        /// What this one would cost.
         price: Money,
     },
     /// The plan's last band has an end, and the call would go past it.
@@ -256,6 +265,23 @@ impl Wallet {
             return answer;
         }
         self.whole(|whole| whole.hold(tariff, life, units_max, now, staleness_limit))
+    }
+
+    /// Checks that a call of a developer who pays later keeps what the period's postpaid units cost,
+    /// with the gateway's open calls, within `credit`. Others' open calls are not known; a call
+    /// without a price passes at any credit.
+    ///
+    /// # Errors
+    /// [`HoldError::CreditReached`]; [`HoldError::Unknown`] or [`HoldError::TooOld`] where others'
+    /// units are not known well enough; [`HoldError::Full`] for what cannot be computed.
+    pub fn within_credit(
+        &mut self,
+        tariff: &Arc<Tariff>,
+        credit: Money,
+        now: Duration,
+        staleness_limit: Duration,
+    ) -> Result<(), HoldError> {
+        self.whole(|whole| whole.within_credit(tariff, credit, now, staleness_limit))
     }
 
     /// Admits nothing from now on under a mode before this one.

@@ -1,7 +1,7 @@
 //! Service `Resolve`: who a consumer key belongs to.
 
 use tollgate_ledger_store::catalogue::records::Approval;
-use tollgate_ledger_store::catalogue::{Caller, CallerPlan, CallerProduct, Window};
+use tollgate_ledger_store::catalogue::{Caller, CallerPlan, CallerProduct, Credit, Window};
 use tollgate_proto::{PlanPrices, Problem, WireError, v1};
 use tonic::{Request, Response, Status};
 
@@ -43,6 +43,7 @@ fn to_wire(caller: &Caller) -> v1::Caller {
     let wallets = caller.wallets.iter().map(|(currency, wallet)| v1::Wallet {
         wallet: wallet.0.as_bytes().to_vec(),
         currency: currency.to_string(),
+        credit_limit: caller.credits.get(currency).map(credit_to_wire),
     });
     v1::Caller {
         organization: caller.organization.clone(),
@@ -57,6 +58,14 @@ fn to_wire(caller: &Caller) -> v1::Caller {
         billing_type: v1::BillingType::from(caller.billing).into(),
         products: caller.products.iter().map(product_to_wire).collect(),
         wallets: wallets.collect(),
+    }
+}
+
+fn credit_to_wire(credit: &Credit) -> v1::CreditLimit {
+    v1::CreditLimit {
+        limit: Some(credit.limit.into()),
+        owed: Some(credit.owed.into()),
+        period: credit.period.number(),
     }
 }
 

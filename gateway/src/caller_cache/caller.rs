@@ -3,7 +3,8 @@
 use tollgate_metering::{AppId, BillingType, Currency, DeveloperId, ProductId, UnixMillis};
 use tollgate_proto::{Problem, WireError, v1};
 
-use super::product::{Payer, ProductAccess};
+use super::credit::Credit;
+use super::product::{Payer, PayerWallet, ProductAccess};
 use crate::admission::CallHead;
 use crate::refusal::Refusal;
 use crate::tariffs::Tariffs;
@@ -41,7 +42,9 @@ impl Caller {
             let currency = wallet.currency.parse::<Currency>();
             let currency =
                 currency.map_err(|_| WireError::new("wallets.currency", Problem::UnknownValue))?;
-            Ok((tollgate_proto::wallet("wallets.wallet", &wallet.wallet)?, currency))
+            let id = tollgate_proto::wallet("wallets.wallet", &wallet.wallet)?;
+            let credit = wallet.credit_limit.as_ref().map(Credit::read).transpose()?;
+            Ok(PayerWallet { id, currency, credit })
         });
         let wallets: Vec<_> = wallets.collect::<Result<_, WireError>>()?;
         let payer = Payer { billing, wallets: &wallets, tariffs };

@@ -7,6 +7,7 @@ use tollgate_metering::wallet::Tariff;
 use tollgate_metering::{BillingType, Currency, Period, PlanId, ProductId, UnixMillis, WalletId};
 use tollgate_proto::{PlanPrices, WireError, v1};
 
+use super::credit::Credit;
 use super::resource::{Closeness, Resource};
 use crate::tariffs::{InPeriod, Tariffs};
 
@@ -36,6 +37,8 @@ pub(crate) struct PlanOffer {
     /// The developer's wallet in the plan's currency.
     pub(crate) wallet: Option<WalletId>,
     pub(crate) currency: Currency,
+    /// What the developer may owe, where there is a limit.
+    pub(crate) credit: Option<Credit>,
     pub(super) product: ProductId,
     revision: (PlanId, u32),
     billing: BillingType,
@@ -53,8 +56,16 @@ struct Window {
 /// What a caller brings to each of its products.
 pub(super) struct Payer<'a> {
     pub(super) billing: BillingType,
-    pub(super) wallets: &'a [(WalletId, Currency)],
+    pub(super) wallets: &'a [PayerWallet],
     pub(super) tariffs: &'a Tariffs,
+}
+
+/// A wallet of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PayerWallet {
+    pub(super) id: WalletId,
+    pub(super) currency: Currency,
+    pub(super) credit: Option<Credit>,
 }
 
 // === impl ProductAccess ===
@@ -119,15 +130,17 @@ impl PlanOffer {
         let PlanPrices { plan, revision, rates } = PlanPrices::try_from(revision)?;
         payer.tariffs.add(plan, revision, rates);
         let window = wire.window.as_ref().ok_or_else(|| missing("plans.window"))?;
-        let mut wallets = payer.wallets.iter();
         let unknown = |_| WireError::new("plans.currency", tollgate_proto::Problem::UnknownValue);
         let currency = wire.currency.parse::<Currency>().map_err(unknown)?;
+        let wallet = payer.wallets.iter().find(|wallet| wallet.currency == currency);
         Ok(Self {
             window: Window::read(window),
-            wallet: wallets
-                .find(|(_, of_wallet)| *of_wallet == currency)
-                .map(|(wallet, _)| *wallet),
+            wallet: wallet.map(|wallet| wallet.id),
             currency,
+            credit: match payer.billing {
+                BillingType::Prepaid => None,
+                BillingType::Postpaid => wallet.and_then(|wallet| wallet.credit),
+            },
             product,
             revision: (plan, revision),
             billing: payer.billing,

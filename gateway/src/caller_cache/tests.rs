@@ -53,7 +53,7 @@ fn wire(products: Vec<v1::ProductAccess>) -> v1::Caller {
         is_key_approved: true,
         billing_type: v1::BillingType::Prepaid.into(),
         products,
-        wallets: vec![v1::Wallet { wallet: id(5), currency: "EUR".to_owned() }],
+        wallets: vec![v1::Wallet { wallet: id(5), currency: "EUR".to_owned(), credit_limit: None }],
         ..Default::default()
     }
 }

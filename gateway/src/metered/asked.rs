@@ -44,7 +44,7 @@ impl Inner {
         let next = Period::of(service_time).end();
         let is_in_force = product.is_subscribed(next)
             && product.plan(next).is_some_and(|then| std::ptr::eq(then, plan));
-        let is_affordable = |price: Money, lack: &Lack| price.is_zero() || price <= lack.available;
+        let is_affordable = |price: Money, lack: &Lack| price.is_zero() || price <= lack.returned;
         let returns = match (lack, first) {
             (Some(lack), Some(first)) if is_in_force && is_affordable(first, lack) => {
                 Some(Returns { period: Period::of(next), wait: next.since(service_time) })

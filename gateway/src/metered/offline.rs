@@ -91,6 +91,7 @@ impl Offline {
             wallets: vec![v1::Wallet {
                 wallet: id(wallet.0.as_u128()),
                 currency: "EUR".to_owned(),
+                credit_limit: None,
             }],
             ..Default::default()
         };

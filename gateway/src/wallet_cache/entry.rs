@@ -12,6 +12,7 @@ use tollgate_metering::{AppId, Meter, Money, Units, WalletId};
 use self::apps::AppCounts;
 pub(crate) use self::told::SettledCall;
 use super::Books;
+use crate::caller_cache::Credit;
 use crate::incarnation::OwnLife;
 use crate::spend_file::{Spend, SpendFileError};
 
@@ -98,6 +99,8 @@ pub(crate) enum NoHold {
     Stale,
     /// It does not cover the call.
     TooSmall(Box<Lack>),
+    /// Its developer, who pays later, would owe more than he may.
+    CreditReached(Box<Lack>),
     /// The plan's last band has ended.
     BandExceeded,
     /// A strict wallet's grant has no room for the call: a node was asked for more.
@@ -115,7 +118,9 @@ pub(crate) enum NoHold {
 pub(crate) struct Lack {
     pub(crate) price: Money,
     pub(crate) available: Money,
-    /// The wallet at that moment.
+    /// What one may cost at the start of the next period.
+    pub(crate) returned: Money,
+    /// The wallet at that moment; `None` where it is not what pays.
     pub(crate) view: Option<View>,
 }
 
@@ -189,19 +194,20 @@ impl WalletEntry {
         Self { id, used_s: AtomicU32::new(0), cell: Mutex::new(cell), books }
     }
 
-    /// Sets aside the price of one call of an app, which takes `units_max` at most.
+    /// Sets aside the price of one call of an app, which takes `units_max` at most; a postpaid one within `credit`.
     pub(crate) fn hold(
         self: Arc<Self>,
         tariff: &Arc<Tariff>,
         app: Option<AppId>,
         units_max: Units,
+        credit: Option<Credit>,
         now: Duration,
     ) -> Result<WalletHold, NoHold> {
         self.touch(now);
         let life = self.books.lives.begin_call().ok_or(NoHold::NotServing)?;
         let (answer, is_newly_changed) = {
             let mut cell = self.cell.lock();
-            let answer = self.held(&mut cell, tariff, life, units_max, now);
+            let answer = self.held(&mut cell, tariff, life, units_max, credit, now);
             let is_newly_changed = match &answer {
                 Ok(_) => cell.change(),
                 Err(NoHold::Ungranted) => cell.report_now(),
@@ -227,27 +233,42 @@ impl WalletEntry {
         tariff: &Arc<Tariff>,
         life: &OwnLife,
         units_max: Units,
+        credit: Option<Credit>,
         now: Duration,
     ) -> Result<Hold, NoHold> {
         if cell.is_blocked || cell.is_evicted {
             return Err(NoHold::Unknown);
         }
         let limit = self.books.staleness_limit;
-        let mut answer = cell.wallet.hold(tariff, life.life, units_max, now, limit);
+        let within = credit.map_or(Ok(()), |credit| {
+            cell.wallet.within_credit(tariff, credit.left(tariff.period), now, limit)
+        });
+        let hold = |wallet: &mut Wallet| wallet.hold(tariff, life.life, units_max, now, limit);
+        let mut answer = within.and_then(|()| hold(&mut cell.wallet));
         if answer == Err(HoldError::Unopened) {
             let slot = life
                 .file
                 .allocate(&tariff.meter(self.id))
                 .map_err(|error| NoHold::Unmetered(Some(error)))?;
             cell.wallet.open(tariff, life.life, slot);
-            answer = cell.wallet.hold(tariff, life.life, units_max, now, limit);
+            answer = hold(&mut cell.wallet);
         }
         answer.map_err(|error| match error {
             HoldError::Unknown if cell.is_absent => NoHold::Absent,
             HoldError::TooOld if cell.feed == Feed::Live => NoHold::Stale,
             HoldError::Unknown | HoldError::TooOld => NoHold::Unknown,
             HoldError::TooSmall { available, price } => {
-                NoHold::TooSmall(Box::new(Lack { price, available, view: cell.wallet.view() }))
+                let view = cell.wallet.view();
+                NoHold::TooSmall(Box::new(Lack { price, available, returned: available, view }))
+            }
+            HoldError::CreditReached { left, price } => {
+                let returned = credit.map_or(Money::ZERO, |credit| credit.limit);
+                NoHold::CreditReached(Box::new(Lack {
+                    price,
+                    available: left,
+                    returned,
+                    view: None,
+                }))
             }
             HoldError::BandExceeded { .. } => NoHold::BandExceeded,
             HoldError::Ungranted { .. } => NoHold::Ungranted,

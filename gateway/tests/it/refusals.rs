@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tollgate_gateway::clock::{Clock, SystemClock};
 use tollgate_gateway::config::Proxy;
 use tollgate_gateway::refusal::{Refusal, Refused};
+use tollgate_metering::{Money, Period, UnixMillis};
 
-use crate::harness::{Gateway, Upstream, proxy};
+use crate::harness::{Gateway, PATIENCE, Upstream, proxy};
 use crate::http2::{get, h2c};
-use crate::metered::Wallets;
+use crate::metered::{Wallets, units, until};
 use crate::scripted_node::{KEY, Ledger, Node, WALLET};
 
 const FACTS: [(&str, &str, &str); 9] = [
@@ -126,4 +128,83 @@ async fn a_free_tier_returns_with_the_next_period() {
     let returns = refused.budget.as_ref().unwrap().returns.expect("the free tier returns");
     assert!(returns.wait <= Duration::from_secs(31 * 86_400), "{returns:?}");
     assert_eq!(refused.wait(), Some(returns.wait));
+}
+
+/// A gateway's wallets of a developer who pays later, with this limit and so much owed beside calls.
+async fn on_credit(
+    limit: &str,
+    owed: &str,
+    ledger: &Ledger,
+    node: &Node,
+    period: Period,
+) -> Wallets {
+    ledger.with(|books| {
+        (books.is_postpaid, books.base) = (true, Money::ZERO);
+        books.credit = Some((limit.parse().unwrap(), owed.parse().unwrap(), period));
+    });
+    let wallets = Wallets::start_with(vec![node.url()], |_| {});
+    wallets.until_ready().await;
+    wallets
+}
+
+fn this_month() -> Period {
+    Period::of(UnixMillis(SystemClock::start().unix_us() / 1_000))
+}
+
+#[tokio::test]
+async fn who_pays_later_is_refused_one_call_past_the_limit_and_told_when_it_returns() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    let wallets = on_credit("0.05", "0.02", &ledger, &node, this_month()).await;
+    wallets.calls(2).await;
+    // An open call counts until it ends, one that is given back no more.
+    let open = wallets.open(Some(KEY)).await.unwrap();
+    assert_eq!(wallets.call().await, Err(Refusal::CreditLimitReached));
+    drop(open);
+    wallets.calls(1).await;
+    let refused = wallets.decided(Some(KEY)).await.map(drop).expect_err("the limit is reached");
+    let budget = refused.budget.as_ref().unwrap();
+    assert_eq!(refused.kind, Refusal::CreditLimitReached);
+    assert_eq!((budget.wallet, budget.price), (Some(WALLET), "0.01".parse().ok()));
+    assert_eq!(budget.known, None, "no balance pays it");
+    assert_eq!(budget.returns.unwrap().period.start(), this_month().end());
+}
+
+#[tokio::test]
+async fn what_was_owed_in_another_period_and_free_calls_do_not_count() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    ledger.with(|books| books.free = 2);
+    let before = Period::from_number(this_month().number() - 1).unwrap();
+    let wallets = on_credit("0.01", "5", &ledger, &node, before).await;
+    wallets.calls(3).await;
+    assert_eq!(wallets.call().await, Err(Refusal::CreditLimitReached));
+}
+
+#[tokio::test]
+async fn without_a_limit_who_pays_later_is_never_refused_for_money() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    let wallets = on_credit("0", "0", &ledger, &node, this_month()).await;
+    assert_eq!(wallets.call().await, Err(Refusal::CreditLimitReached));
+    ledger.with(|books| books.credit = None);
+    node.forget_everything().await;
+    let passed = async {
+        while wallets.call().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, passed).await.expect("the limit is gone");
+}
+
+#[tokio::test]
+async fn what_other_gateways_admitted_counts_against_the_limit() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    let one = on_credit("0.03", "0", &ledger, &node, this_month()).await;
+    one.calls(2).await;
+    until("durable", || ledger.units() == units(2)).await;
+    let other = on_credit("0.03", "0", &ledger, &node, this_month()).await;
+    other.calls(1).await;
+    assert_eq!(other.call().await, Err(Refusal::CreditLimitReached));
 }

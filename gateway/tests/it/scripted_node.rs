@@ -13,7 +13,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tollgate_gateway::clock::{Clock, SystemClock};
 use tollgate_metering::protocol::{OwnIncarnations, Report, Snapshot, SnapshotMeter};
 use tollgate_metering::rating::Band;
-use tollgate_metering::{Meter, Money, Rates, Register, Units, UnixMillis, WalletId};
+use tollgate_metering::{Meter, Money, Period, Rates, Register, Units, UnixMillis, WalletId};
 use tollgate_proto::v1::gateway_message::Message as FromGateway;
 use tollgate_proto::v1::node_message::Message as ToGateway;
 use tollgate_proto::v1::own_server::OwnServer;
@@ -48,6 +48,8 @@ pub(crate) struct Books {
     pub(crate) is_key_approved: bool,
     pub(crate) is_unpriced: bool,
     pub(crate) is_postpaid: bool,
+    /// Credit limit, what is owed of it, and in which period.
+    pub(crate) credit: Option<(Money, Money, Period)>,
     pub(crate) has_wallet: bool,
     /// Calls of each month that cost nothing.
     pub(crate) free: u64,
@@ -106,6 +108,7 @@ impl Default for Books {
             is_key_approved: true,
             is_unpriced: false,
             is_postpaid: false,
+            credit: None,
             has_wallet: true,
             free: 0,
             registers: BTreeMap::new(),
@@ -156,6 +159,11 @@ impl Ledger {
         };
         let billing =
             if books.is_postpaid { v1::BillingType::Postpaid } else { v1::BillingType::Prepaid };
+        let credit_limit = books.credit.map(|(limit, owed, period)| v1::CreditLimit {
+            limit: Some(limit.into()),
+            owed: Some(owed.into()),
+            period: period.number(),
+        });
         v1::Caller {
             app_id: Uuid::from_u128(77).as_bytes().to_vec(),
             developer: Uuid::from_u128(8).as_bytes().to_vec(),
@@ -167,6 +175,7 @@ impl Ledger {
             wallets: vec![v1::Wallet {
                 wallet: WALLET.0.as_bytes().to_vec(),
                 currency: "EUR".into(),
+                credit_limit,
             }],
             ..Default::default()
         }

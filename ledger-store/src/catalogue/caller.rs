@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tollgate_metering::{
-    BillingType, Currency, DeveloperId, PlanId, ProductId, Rates, UnixMillis, WalletId,
+    BillingType, Currency, DeveloperId, Money, Period, PlanId, ProductId, Rates, UnixMillis,
+    WalletId,
 };
 use uuid::Uuid;
 
@@ -53,6 +54,19 @@ pub struct Caller {
     pub products: Vec<CallerProduct>,
     /// The developer's wallets.
     pub wallets: BTreeMap<Currency, WalletId>,
+    /// Of a developer who pays later, what he may owe; no limit where there is none.
+    pub credits: BTreeMap<Currency, Credit>,
+}
+
+/// What a developer who pays later may owe in one billing period, calls and fees together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// How much.
+    pub limit: Money,
+    /// Fees of `period` without credits for its invoice; negative where those are more.
+    pub owed: Money,
+    /// The period that `owed` is of. In another one nothing is owed yet.
+    pub period: Period,
 }
 
 /// An API product on a key.

@@ -35,14 +35,15 @@ impl Forget {
             KEY => Some(key(&change.name).map_or(Forget::Everything, Forget::Key)),
             // The scope of an app is `organization/developer`.
             APP => Some(developer(change.scope.rsplit('/').next().unwrap_or_default())),
-            DEVELOPER | SUBSCRIPTIONS | WALLET_NOTE => Some(developer(&change.name)),
+            DEVELOPER | SUBSCRIPTIONS | WALLET_NOTE | WALLET_POLICIES | FEES_BOOKED => {
+                Some(developer(&change.name))
+            }
             PRODUCT => Some(change.name.parse().map_or(Forget::Everything, Forget::Product)),
             ORGANIZATION => Some(Forget::Organization(change.name.clone())),
             // Names of records that have changes of their own, packages, whose plans are in their
             // products, prices that never change, and what gateways hear of by the account.
             APP_GROUP_NAME | APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_NAME | PACKAGE
-            | PLAN_REVISION | RETIREMENT | WALLET_POLICIES | FEES_BOOKED | BILLING_SWITCH
-            | TOKEN | AUDIT | AUDIT_BUCKET => None,
+            | PLAN_REVISION | RETIREMENT | BILLING_SWITCH | TOKEN | AUDIT | AUDIT_BUCKET => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -97,9 +98,9 @@ mod tests {
             (DEVELOPER_EMAIL, "acme", "a@b.c", None),
             (APP_ID, "acme", id, None),
             (APP_GROUP_NAME, "acme", "works", None),
-            (WALLET_POLICIES, "acme", id, None),
+            (WALLET_POLICIES, "acme", id, Some(Forget::Developer(developer))),
             (RETIREMENT, "all", id, None),
-            (FEES_BOOKED, "acme", id, None),
+            (FEES_BOOKED, "acme", id, Some(Forget::Developer(developer))),
             (BILLING_SWITCH, "all", id, None),
             (TOKEN, "all", "portal", None),
             (AUDIT, "acme/0002992248", "x", None),

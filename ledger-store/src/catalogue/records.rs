@@ -679,6 +679,20 @@ pub struct Subscriptions {
 pub struct WalletPolicies {
     /// At most one a currency.
     pub wallets: Vec<WalletPolicy>,
+    /// What the developer may owe where he pays later; at most one a currency.
+    #[serde(default)]
+    pub credit_limits: Vec<CreditLimit>,
+}
+
+/// What a developer who pays later may owe in one billing period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreditLimit {
+    /// Of what is counted in it.
+    #[serde(with = "text::plain")]
+    pub currency: Currency,
+    /// How much; not negative.
+    #[serde(with = "text::plain")]
+    pub limit: Money,
 }
 
 /// The policy of one wallet.

@@ -60,6 +60,7 @@ impl Catalogue {
             }
         }
         let wallets = self.caller_wallets(&organization, &developer, &products, now).await?;
+        let credits = self.credits(&organization, &developer, now).await?;
         Ok(Some(Caller {
             organization,
             developer: developer.id,
@@ -73,6 +74,7 @@ impl Catalogue {
             billing: developer.billing,
             products,
             wallets,
+            credits,
         }))
     }
 

@@ -246,6 +246,13 @@ impl Request<'_> {
                 asked.outcome(api, booked).await?
             }
         };
+        if owner.billing == BillingType::Postpaid {
+            // It counts against a credit limit. The fee is booked: gateways hear of it later if this fails.
+            let noted = api.catalogue.note_wallet(self.organization, owner.id, api.clock.now());
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, "cannot tell gateways about a fee");
+            }
+        }
         // The ledger compares amounts; which fee of which plan it was stands in the reason.
         let (before, forced) =
             (&booked.entry.reason, asked.booking.reason.trim_end_matches(FORCED));

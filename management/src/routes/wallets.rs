@@ -26,11 +26,14 @@ use crate::shapes::wallets::{WalletDetail, WalletInput, WalletList};
 
 /// The field of a limit in a request.
 const LIMIT: &str = "overdraftLimit";
+/// The field of what may be owed.
+const CREDIT: &str = "creditLimit";
 
 /// What a request asks of a wallet; `None` leaves a part as it is.
 struct Change {
     overspend: Option<Option<Overspend>>,
     limit: Option<Money>,
+    credit: Option<Option<Money>>,
     /// Who changes the limit, and whether he may take what is reserved.
     booking: Booking,
 }
@@ -78,6 +81,7 @@ pub(crate) async fn patch(
     let change = Change {
         overspend: input.overspend()?,
         limit: input.limit(LIMIT, currency)?,
+        credit: input.credit(CREDIT, currency)?,
         booking: Booking {
             id: Uuid::new_v4().to_string(),
             at: api.clock.now(),
@@ -116,6 +120,9 @@ async fn run(
     if let Some(policy) = change.overspend {
         catalogue.set_wallet_overspend(organization, owner.id, currency, policy, now).await?;
     }
+    if let Some(limit) = change.credit {
+        catalogue.set_credit_limit(organization, owner.id, currency, limit, now).await?;
+    }
     if !is_open {
         catalogue.open_wallet(organization, owner.id, currency, now).await?;
         set_limit().await?;
@@ -137,8 +144,9 @@ async fn detail(
     let reserved =
         read.account.reserved().map_err(|error| asked(BookError::Refused(error.into())))?;
     let own = api.catalogue.wallet_overspend(organization, owner.id, currency).await?;
+    let credit = api.catalogue.credit_limit(organization, owner.id, currency).await?;
     let exposure = api.exposures.exposure(wallet).await;
-    Ok(WalletDetail::of(&read.account.header, balance, reserved, own, exposure))
+    Ok(WalletDetail::of(&read.account.header, balance, reserved, own, credit, exposure))
 }
 
 /// Brings a developer's wallets in line after a request that may have moved the policy they go by.

@@ -20,6 +20,9 @@ pub(crate) struct WalletInput {
     overspend: Option<Option<String>>,
     #[serde(deserialize_with = "json::object")]
     overdraft_limit: Option<MoneyInput>,
+    /// `null` is a value: no limit.
+    #[serde(deserialize_with = "given_money")]
+    credit_limit: Option<Option<MoneyInput>>,
     #[serde(rename = "currencyCode")]
     _currency_code: ReadOnly,
     #[serde(rename = "effectiveOverspend")]
@@ -55,6 +58,9 @@ pub(crate) struct WalletDetail {
     effective_overspend: &'static str,
     is_changing: bool,
     overdraft_limit: MoneyShape,
+    /// What a developer who pays later may owe in a month, calls and fees together; `null` for no
+    /// limit.
+    credit_limit: Option<MoneyShape>,
     balance: MoneyShape,
     /// Of the balance, what gateways may spend, or may have spent, under grants.
     reserved: MoneyShape,
@@ -69,6 +75,12 @@ pub(crate) struct WalletDetail {
 #[expect(clippy::option_option, reason = "absent, null and a word are three things here")]
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(from).map(Some)
+}
+
+/// The same of an amount.
+#[expect(clippy::option_option, reason = "absent, null and an amount are three things here")]
+fn given_money<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<MoneyInput>>, D::Error> {
+    json::object(from).map(Some)
 }
 
 // === impl WalletInput ===
@@ -87,17 +99,32 @@ impl WalletInput {
 
     /// The limit that is asked for, in the wallet's currency.
     pub(crate) fn limit(&self, field: &str, currency: Currency) -> Result<Option<Money>, ApiError> {
-        let Some(limit) = &self.overdraft_limit else { return Ok(None) };
-        if limit.currency(field)?.is_some_and(|named| named != currency) {
-            let reason = format!("is not the wallet's, which is {currency}");
-            return Err(ApiError::invalid(format!("{field}.currencyCode"), reason));
-        }
-        let amount = limit.amount(field)?;
-        if amount.is_negative() {
-            return Err(ApiError::invalid(field, "must not be negative"));
-        }
-        Ok(Some(amount))
+        self.overdraft_limit.as_ref().map(|limit| not_negative(limit, field, currency)).transpose()
     }
+
+    /// The credit limit that is asked for: none, or one in the wallet's currency.
+    #[expect(clippy::option_option, reason = "absent, null and an amount are three things here")]
+    pub(crate) fn credit(
+        &self,
+        field: &str,
+        currency: Currency,
+    ) -> Result<Option<Option<Money>>, ApiError> {
+        let limit = |limit: &MoneyInput| not_negative(limit, field, currency);
+        let asked = self.credit_limit.as_ref();
+        asked.map(|asked| asked.as_ref().map(limit).transpose()).transpose()
+    }
+}
+
+fn not_negative(limit: &MoneyInput, field: &str, currency: Currency) -> Result<Money, ApiError> {
+    if limit.currency(field)?.is_some_and(|named| named != currency) {
+        let reason = format!("is not the wallet's, which is {currency}");
+        return Err(ApiError::invalid(format!("{field}.currencyCode"), reason));
+    }
+    let amount = limit.amount(field)?;
+    if amount.is_negative() {
+        return Err(ApiError::invalid(field, "must not be negative"));
+    }
+    Ok(amount)
 }
 
 // === impl WalletDetail ===
@@ -108,6 +135,7 @@ impl WalletDetail {
         balance: Money,
         reserved: Money,
         own: Option<Overspend>,
+        credit: Option<Money>,
         exposure: Option<Exposure>,
     ) -> WalletDetail {
         let shape = |amount| MoneyShape::of(amount, header.currency);
@@ -117,6 +145,7 @@ impl WalletDetail {
             effective_overspend: header.mode.overspend.as_str(),
             is_changing: header.mode.is_changing,
             overdraft_limit: shape(header.overdraft_limit),
+            credit_limit: credit.map(shape),
             balance: shape(balance),
             reserved: shape(reserved),
             max_exposure: exposure.map(|exposure| shape(exposure.most)),

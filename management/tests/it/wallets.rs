@@ -79,7 +79,7 @@ async fn a_wallet_is_opened_under_the_policy_that_is_set() {
         assert_eq!(reply.status, 200, "{reply:?}");
         let want = json!({
             "currencyCode": "EUR", "overspend": "strict", "effectiveOverspend": "strict",
-            "isChanging": false, "overdraftLimit": eur(5), "balance": eur(0), "reserved": eur(0),
+            "isChanging": false, "overdraftLimit": eur(5), "creditLimit": null, "balance": eur(0), "reserved": eur(0),
         });
         assert_eq!(reply.json, want, "nobody has to acknowledge what nobody knows");
     }
@@ -111,6 +111,20 @@ async fn a_policy_of_an_open_wallet_changes_and_is_inherited_again() {
     let inherited = server.patch(EUR, &json!({"overspend": null})).await.json;
     let said = (&inherited["overspend"], &inherited["effectiveOverspend"]);
     assert_eq!(said, (&Value::Null, &json!("optimistic")));
+}
+
+#[tokio::test]
+async fn a_credit_limit_is_set_kept_and_taken_away() {
+    let server = Server::start_with_ada().await;
+    let shown = async |body: Value| server.patch(EUR, &body).await.json["creditLimit"].clone();
+    assert_eq!(shown(json!({"creditLimit": {"units": "3"}})).await, eur(3));
+    assert_eq!(shown(json!({"overspend": "optimistic"})).await, eur(3), "absent: it stays");
+    let other = EUR.replace("EUR", "USD");
+    server.patch(&other, &json!({"creditLimit": {"units": 7}})).await;
+    assert_eq!(shown(json!({"overspend": null})).await, eur(3), "each currency has its own");
+    assert_eq!(shown(json!({"creditLimit": {"units": "0"}})).await, eur(0), "nothing may be owed");
+    assert_eq!(shown(json!({"creditLimit": null})).await, Value::Null, "null: none");
+    assert_eq!(server.get(&other).await.json["creditLimit"]["units"], "7");
 }
 
 #[tokio::test]
@@ -153,6 +167,9 @@ async fn what_is_wrong_in_a_wallet_is_named_and_changes_nothing() {
         (EUR, json!({"overspend": 1}), "invalid type"),
         (EUR, json!({"overdraftLimit": {"units": "-1"}}), "must not be negative"),
         (EUR, json!({"overdraftLimit": {"currencyCode": "USD", "units": "1"}}), "which is EUR"),
+        (EUR, json!({"creditLimit": {"units": "-1"}}), "must not be negative"),
+        (EUR, json!({"creditLimit": {"currencyCode": "USD", "units": "1"}}), "which is EUR"),
+        (EUR, json!({"creditLimit": 1}), "invalid type"),
         (EUR, json!({"limit": 1}), "unknown field"),
         (&format!("{EUR}?force=maybe"), json!({}), "must be true or false"),
         (&format!("{ADA}/wallets/EURO"), json!({}), "not a currency"),

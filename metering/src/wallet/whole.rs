@@ -275,16 +275,21 @@ impl Whole {
     /// `available` by the formula, from nothing but snapshot, units and holds.
     pub(super) fn computed(&self) -> Result<Money, RatingError> {
         let Some(known) = &self.known else { return Ok(Money::ZERO) };
-        let mut sum = known.worth.minus(known.floor)?.minus(known.others_held)?;
-        sum = sum.minus(self.held()?)?;
+        let sum = known.worth.minus(known.floor)?.minus(known.others_held)?.minus(self.held()?)?;
+        Ok(sum.minus(self.charge(|tariff| known.counts(tariff))?)?)
+    }
+
+    /// What the units on such meters cost, line by line.
+    pub(super) fn charge(&self, is_asked: impl Fn(&Tariff) -> bool) -> Result<Money, RatingError> {
+        let mut sum = Money::ZERO;
         let mut before: Option<&Tally> = None;
         let mut below = Units::ZERO;
-        for tally in self.tallies.iter().filter(|tally| known.counts(&tally.tariff)) {
+        for tally in self.tallies.iter().filter(|tally| is_asked(&tally.tariff)) {
             if before.is_none_or(|before| !before.tariff.is_same_line(&tally.tariff)) {
                 below = Units::ZERO;
             }
             let units = tally.units()?;
-            sum = sum.minus(tally.tariff.rates.marginal(below, units)?)?;
+            sum = sum.plus(tally.tariff.rates.marginal(below, units)?)?;
             below = below.plus(units)?;
             before = Some(tally);
         }

@@ -1041,6 +1041,21 @@ pub struct Wallet {
     pub wallet: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "2")]
     pub currency: ::prost::alloc::string::String,
+    /// Of a developer who pays later; absent: no limit.
+    #[prost(message, optional, tag = "3")]
+    pub credit_limit: ::core::option::Option<CreditLimit>,
+}
+/// What a developer who pays later may owe in one billing period.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreditLimit {
+    #[prost(message, optional, tag = "1")]
+    pub limit: ::core::option::Option<Money>,
+    /// Fees of this period without credits for its invoice; units are beside it.
+    #[prost(message, optional, tag = "2")]
+    pub owed: ::core::option::Option<Money>,
+    /// The period of owed: months since January of year 0, UTC. In another one nothing is owed yet.
+    #[prost(uint32, tag = "3")]
+    pub period: u32,
 }
 /// An API product on the key.
 #[derive(Clone, PartialEq, ::prost::Message)]

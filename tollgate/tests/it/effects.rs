@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, get, nanos};
+use crate::support::api::{Answer, Portal, get, nanos};
 use crate::support::parts::{Developer, Gateway, Node, Site};
 use crate::support::upstream::Upstream;
 use crate::support::{DEADLINE, now};
@@ -45,6 +45,21 @@ impl Fleet {
             fleet.until(gateway, "warm", |answer| answer.status == StatusCode::OK).await;
         }
         fleet
+    }
+
+    /// A developer who pays later, with a key for the same product.
+    async fn who_pays_later(&self, address: &str) -> Developer {
+        let portal = Portal { developer: address.to_owned(), ..self.developer.portal.clone() };
+        let body =
+            json!({"email": address, "firstName": "Bob", "lastName": "B", "userName": "bob"});
+        portal.must(Method::POST, "/developers", &body).await;
+        let of_developer = format!("/developers/{address}");
+        let app = json!({"name": "later", "apiProducts": ["orders"]});
+        let app = portal.must(Method::POST, &format!("{of_developer}/apps"), &app).await;
+        let subscription = json!({"apiproduct": "orders"});
+        portal.must(Method::POST, &format!("{of_developer}/subscriptions"), &subscription).await;
+        let key = app["credentials"][0]["consumerKey"].as_str().expect("a key").to_owned();
+        Developer { portal, key }
     }
 
     async fn until(&self, gateway: &Gateway, what: &str, is_so: impl Fn(&Answer) -> bool) {
@@ -124,6 +139,49 @@ async fn a_billing_switch_takes_effect_on_every_gateway_within_a_second() {
         } else {
             fleet.takes_effect(billing, answered, is_so).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credit_limit_takes_effect_on_every_gateway_within_a_second() {
+    let mut fleet = Fleet::warm().await;
+    fleet.developer = fleet.who_pays_later("bob@example.com").await;
+    for gateway in &fleet.gateways {
+        fleet.until(gateway, "warm", |answer| answer.status == StatusCode::OK).await;
+    }
+    let wallet = format!("/developers/{}/wallets/EUR", fleet.developer.portal.developer);
+    let is_refused =
+        |answer: &Answer| told(answer, "tollgate-refusal") == Some("credit_limit_reached");
+    // Less than was used already.
+    let limit = json!({"creditLimit": {"nanos": 20_000_000}});
+    let answered = fleet.change(Method::PATCH, &wallet, &limit).await;
+    fleet.takes_effect("a credit limit", answered, is_refused).await;
+    let answered = fleet.change(Method::PATCH, &wallet, &json!({"creditLimit": null})).await;
+    fleet.takes_effect("no limit", answered, |answer| answer.status == StatusCode::OK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credit_limit_pays_for_so_many_calls_and_no_more() {
+    let mut fleet = Fleet::warm().await;
+    fleet.developer = fleet.who_pays_later("bob@example.com").await;
+    let wallet = format!("/developers/{}/wallets/EUR", fleet.developer.portal.developer);
+    let limit = json!({"creditLimit": {"nanos": 50_000_000}});
+    fleet.change(Method::PATCH, &wallet, &limit).await;
+    let is_refused = |answer: &Answer| {
+        answer.status == StatusCode::PAYMENT_REQUIRED
+            && told(answer, "tollgate-refusal") == Some("credit_limit_reached")
+    };
+    fleet.until(&fleet.gateways[0], "first", |answer| answer.status == StatusCode::OK).await;
+    let url = fleet.gateways[0].url();
+    let call = async || get(&url, &[("x-api-key", &fleet.developer.key)]).await;
+    for number in 1..5 {
+        let answer = call().await;
+        assert_eq!(answer.status, StatusCode::OK, "{number}: {answer:?}");
+    }
+    let answer = call().await;
+    assert!(is_refused(&answer), "one more than the limit pays for: {answer:?}");
+    for gateway in &fleet.gateways {
+        fleet.until(gateway, "the others hear of it", is_refused).await;
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tollgate_ledger_store::catalogue::acceptances::FirstFees;
 use tollgate_ledger_store::catalogue::records::{Developer, PackageText, PlanTerms, Subscription};
-use tollgate_ledger_store::catalogue::wallet_id;
+use tollgate_ledger_store::catalogue::{Credit, wallet_id};
 use tollgate_ledger_store::fees::{FEE_PATIENCE, Fees, FeesError, PURCHASE_PATIENCE};
 use tollgate_ledger_store::{
     Book, BookError, Catalogue, CatalogueError, DocumentStore, Ledger, RateSource,
 };
 use tollgate_metering::account::{Ceiling, Overspend};
 use tollgate_metering::{
-    BillingType, Currency, DeveloperId, Entry, EntryKind, Money, UnixMillis, WalletId,
+    BillingType, Currency, DeveloperId, Entry, EntryKind, Money, Period, UnixMillis, WalletId,
 };
 
 use super::desk::{ACME, Desk, always, later, published};
@@ -430,4 +430,28 @@ async fn a_switch_waits_for_reserved_money_and_so_long_cannot_be_taken_back() {
     assert_eq!((tended.failed.len(), tended.changed), (0, vec![wallet]));
     assert_eq!(desk.balance(&developer).await, Money::ZERO);
     process.switch(BillingType::Prepaid, later(4)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_be_owed_is_told_with_fees_and_without_what_was_left() {
+    let desk = Desk::open().await;
+    let developer = desk.shop(&terms("2", "0"), BillingType::Prepaid, "5").await;
+    let process = desk.process();
+    let app = desk.app(&developer, "shop", &["weather"]).await;
+    let set = async |limit: Option<&str>| {
+        let limit = limit.map(money);
+        process.catalogue.set_credit_limit(ACME, developer.id, eur(), limit, NOON).await.unwrap();
+    };
+    let told = async || desk.resolve(&app).await.unwrap().credits.get(&eur()).copied();
+    set(Some("10")).await;
+    assert_eq!(told().await, None, "who pays in advance owes nothing");
+    process.switch(BillingType::Postpaid, NOON).await.unwrap();
+    let (limit, period) = (money("10"), Period::of(NOON));
+    let want = |owed: &str| Some(Credit { limit, owed: money(owed), period });
+    assert_eq!(told().await, want("-5"), "what was left is netted");
+    let developer = process.catalogue.developer(ACME, EMAIL).await.unwrap();
+    process.buy(&developer, NOON).await.unwrap();
+    assert_eq!(told().await, want("-3"), "a setup fee is owed");
+    set(None).await;
+    assert_eq!(told().await, None);
 }
