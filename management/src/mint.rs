@@ -15,10 +15,12 @@ mod decimal;
 mod developers;
 pub(crate) mod error;
 mod packages;
+mod prepaid;
 mod query;
 mod rate_plans;
 mod shapes;
 mod transactions;
+mod usage;
 
 use axum::Router;
 use axum::middleware;
@@ -45,6 +47,7 @@ pub(crate) fn paths(api: &Api) -> Router<Api> {
             &at("/developers/{developer}/developer-balances"),
             get(developers::balances).post(developers::top_up),
         )
+        .route(&at("/developers/{developer}/prepaid-developer-balance"), get(prepaid::get))
         .route(&at("/developers/{developer}/developer-accepted-rateplans"), get(accepted::list))
         .route(&at("/suspended-developers"), get(developers::suspended))
         .route(&at("/suspended-developers/{developer}"), get(developers::suspended_one))
@@ -86,4 +89,5 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
     packages::describe(paths);
     rate_plans::describe(paths);
     credits::describe(paths);
+    prepaid::describe(paths);
 }

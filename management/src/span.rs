@@ -51,7 +51,8 @@ impl Span {
         }
     }
 
-    fn month(period: Period) -> Span {
+    /// A month.
+    pub(crate) fn month(period: Period) -> Span {
         Span { from: Day::of(period.start()), to: Day::of(period.end()) }
     }
 

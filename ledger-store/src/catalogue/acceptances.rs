@@ -25,8 +25,28 @@ const CATEGORY: &str = "MINT_DEVELOPER_CATEGORY";
 pub enum FirstFees {
     /// They are.
     Due,
+    /// The setup fee is given away, the first recurring one is due.
+    SetupWaived,
     /// They are given away.
     Waived,
+}
+
+// === impl FirstFees ===
+
+impl FirstFees {
+    fn has_setup(self) -> bool {
+        match self {
+            FirstFees::Due => true,
+            FirstFees::SetupWaived | FirstFees::Waived => false,
+        }
+    }
+
+    fn has_recurring(self) -> bool {
+        match self {
+            FirstFees::Due | FirstFees::SetupWaived => true,
+            FirstFees::Waived => false,
+        }
+    }
 }
 
 // === impl Catalogue ===
@@ -66,7 +86,8 @@ impl Catalogue {
             let is_first = subscriptions.is_empty();
             let product = self.product(organization, &product.name).await?;
             let offer = product.offer_at(window.start.max(now), Some(plan.id))?;
-            let is_due = |_: &Money| is_first && fees == FirstFees::Due;
+            let is_due = |_: &Money| is_first && fees.has_recurring();
+            let is_setup_due = |_: &Money| is_first && fees.has_setup();
             subscriptions.push(Subscription {
                 id: Uuid::new_v4(),
                 product: product.id,
@@ -75,7 +96,7 @@ impl Catalogue {
                 acceptance: Some(acceptance),
                 is_feeless: !is_first,
                 window,
-                setup_fee: offer.setup_fee.filter(is_due),
+                setup_fee: offer.setup_fee.filter(is_setup_due),
                 currency: Some(offer.currency),
                 first_fee: offer.first_fee.filter(is_due),
                 first_period: Some(offer.first.number()),

@@ -94,7 +94,7 @@ pub(crate) async fn accept(
     Json(input): Json<AcceptanceInput>,
 ) -> Answer {
     query.only(&["waivefees", "keepStartDate"])?;
-    let fee = if query.flag("waivefees")? { FirstFees::Waived } else { FirstFees::Due };
+    let is_waived = query.flag("waivefees")?;
     let owner = developer(&api, &organization, &name).await?;
     if let Some(named) = &input.developer
         && developer(&api, &organization, &named.id).await?.id != owner.id
@@ -106,6 +106,12 @@ pub(crate) async fn accept(
     let found = api.catalogue.plan_named(&organization, plan).await?;
     let now = api.clock.now();
     let window = input.window(&found[0].1, now, query.flag("keepStartDate")?)?;
+    // Whoever held the plan elsewhere before today has paid the current period there as well.
+    let fee = match (is_waived, date::end_of_day(window.start) <= now) {
+        (false, _) => FirstFees::Due,
+        (true, false) => FirstFees::SetupWaived,
+        (true, true) => FirstFees::Waived,
+    };
     let accepted = purchase(&api, &organization, &owner, (plan, window, fee), &by).await?;
     Ok(created(&shape(&owner, &accepted, &found)))
 }
@@ -327,7 +333,10 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
     let one = &format!("{at}/developer-rateplans/{{acceptance}}");
     paths
         .post(&format!("{at}/developer-rateplans"), "Accepts a rate plan")
-        .flag("waivefees", "Give the setup fee away.")
+        .flag(
+            "waivefees",
+            "Give the setup fee away; of a kept start, also the current recurring one.",
+        )
         .flag("keepStartDate", "Take a startDate before today, as a migration needs it.")
         .takes::<AcceptanceInput>()
         .example(serde_json::json!({

@@ -78,6 +78,12 @@ pub(crate) fn month(name: &str, year: &str) -> Result<Period, ApiError> {
     period.ok_or_else(|| ApiError::invalid("billingYear", "is out of range"))
 }
 
+/// Name and year of a month.
+pub(crate) fn month_name(period: Period) -> (&'static str, u32) {
+    let number = period.number();
+    (MONTHS[(number % 12) as usize], number / 12)
+}
+
 fn numbers(text: &str, between: char) -> Option<[u32; 3]> {
     let mut parts = text.split(between).map(str::parse::<u32>);
     let numbers = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];

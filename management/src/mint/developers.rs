@@ -10,7 +10,8 @@ use axum::extract::State;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tollgate_ledger_store::book::Standing;
-use tollgate_ledger_store::catalogue::records::Developer;
+use tollgate_ledger_store::catalogue::CallerPlan;
+use tollgate_ledger_store::catalogue::records::{Developer, Product};
 use tollgate_metering::booking::Booking;
 use tollgate_metering::{BillingType, Currency, Money};
 
@@ -18,12 +19,16 @@ use super::date;
 use super::decimal::{self, Decimal, Number};
 use super::query::Terms;
 use super::shapes::{CurrencyShape, DeveloperShape, Reference, TransactionShape};
+use super::usage;
 use crate::error::ApiError;
 use crate::extract::{At, Json};
 use crate::permission::may;
 use crate::router::{Api, ok};
 use crate::routes::booking::{self, Asked};
 use crate::routes::{Answer, balances, developer};
+
+/// Developers that one answer of `suspended-developers` looks at.
+const SUSPENDED_MAX: usize = 10_000;
 
 /// A top-up.
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -174,15 +179,27 @@ pub(crate) async fn balances(
     Ok(ok(&query.list("developerBalance", shapes)?))
 }
 
-/// Everybody whose calls are refused now, a row for each product.
+/// Everybody whose calls are refused now, a row for each product. Pages are of developers, also
+/// of those who are not.
 pub(crate) async fn suspended(
     State(api): State<Api>,
     _: may::DevelopersRead,
     At(organization): At<String>,
+    query: Terms,
 ) -> Answer {
     let mut rows = Vec::new();
-    for owner in api.catalogue.developers(&organization, None, usize::MAX).await? {
-        rows.extend(suspensions(&api, &organization, &owner).await?);
+    let (first, size) = query.page(SUSPENDED_MAX)?;
+    let is_paged = query.is_paged();
+    // One more tells whether there are more than an answer may look at.
+    let last = first.saturating_add(size);
+    let owners = api.catalogue.developers(&organization, None, last.saturating_add(1)).await?;
+    if !is_paged && owners.len() > SUSPENDED_MAX {
+        let what = "developers, unless page and size are given";
+        return Err(ApiError::TooMuch { what, most: SUSPENDED_MAX });
+    }
+    let products = api.catalogue.products(&organization, None, usize::MAX).await?;
+    for owner in owners.iter().skip(first).take(size) {
+        rows.extend(suspensions(&api, &organization, owner, &products).await?);
     }
     Ok(ok(&rows))
 }
@@ -193,7 +210,8 @@ pub(crate) async fn suspended_one(
     At((organization, name)): At<(String, String)>,
 ) -> Answer {
     let owner = developer(&api, &organization, &name).await?;
-    Ok(ok(&suspensions(&api, &organization, &owner).await?))
+    let products = api.catalogue.products(&organization, None, usize::MAX).await?;
+    Ok(ok(&suspensions(&api, &organization, &owner, &products).await?))
 }
 
 /// Derived from what there is now: nothing is kept that could be out of date.
@@ -201,19 +219,17 @@ async fn suspensions(
     api: &Api,
     organization: &str,
     owner: &Developer,
+    products: &[Product],
 ) -> Result<Vec<SuspendedShape>, ApiError> {
     let now = api.clock.now();
     let mut rows = Vec::new();
-    for product in api.catalogue.products(organization, None, usize::MAX).await? {
-        let Some(plan) = api.catalogue.plan_in_force(organization, owner, &product, now).await?
+    for product in products {
+        let Some(plan) = api.catalogue.plan_in_force(organization, owner, product, now).await?
         else {
             continue;
         };
         let reason = if owner.is_active {
-            match owner.billing {
-                BillingType::Postpaid => None,
-                BillingType::Prepaid => lacks_money(api, owner, plan.currency).await?,
-            }
+            refusal(api, owner, product, &plan).await?
         } else {
             Some(("NO_CURRENT_PUBLISHABLE_ENTITY", "developer is inactive".to_owned()))
         };
@@ -232,20 +248,33 @@ async fn suspensions(
     Ok(rows)
 }
 
-async fn lacks_money(
+/// Why calls are refused for money, or for a last band that is full.
+async fn refusal(
     api: &Api,
     owner: &Developer,
-    currency: Currency,
+    product: &Product,
+    plan: &CallerPlan,
 ) -> Result<Option<(&'static str, String)>, ApiError> {
-    let balance = match standing(api, owner, currency).await {
-        Ok(standing) => {
-            let floor = standing.read.account.header.overdraft_limit.negated();
-            (standing.balance <= floor).then_some(standing.balance)
+    let currency = plan.currency;
+    let lacks = |balance: Money| ("INSUFFICIENT_FUNDS", format!("balance is {balance} {currency}"));
+    let standing = match standing(api, owner, currency).await {
+        Ok(standing) => standing,
+        Err(ApiError::NoWallet { .. }) => {
+            return Ok((owner.billing == BillingType::Prepaid).then(|| lacks(Money::ZERO)));
         }
-        Err(ApiError::NoWallet { .. }) => Some(Money::ZERO),
         Err(error) => return Err(error),
     };
-    Ok(balance.map(|balance| ("INSUFFICIENT_FUNDS", format!("balance is {balance} {currency}"))))
+    if let Some(most) = plan.rates.units_max()
+        && usage::counted(&standing, product.id, plan.plan, api.clock.now())? >= most
+    {
+        let message = format!("the last band of the rate plan ends at {most} units");
+        return Ok(Some(("RATE_PLAN_RATE_BAND_EXCEEDED", message)));
+    }
+    let floor = standing.read.account.header.overdraft_limit.negated();
+    Ok(match owner.billing {
+        BillingType::Prepaid => (standing.balance <= floor).then(|| lacks(standing.balance)),
+        BillingType::Postpaid => None,
+    })
 }
 
 /// The wallet and its balance.
@@ -305,6 +334,8 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .answers::<BalanceShape>(200);
     paths
         .get(&format!("{at}/suspended-developers"), "Lists developers whose calls are refused")
+        .text("page", "Which page of developers, from 1 on.")
+        .text("size", "Developers of a page.")
         .answers::<Vec<SuspendedShape>>(200);
     paths
         .get(&format!("{at}/suspended-developers/{{developer}}"), "Says why calls are refused")

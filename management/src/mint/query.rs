@@ -66,12 +66,14 @@ impl Terms {
         }
     }
 
-    /// One page of `records` under the name of their kind, and how many there are in all.
-    pub(crate) fn list<T: Serialize>(
-        &self,
-        entity: &'static str,
-        records: Vec<T>,
-    ) -> Result<List<T>, ApiError> {
+    /// Whether a page is asked for.
+    pub(crate) fn is_paged(&self) -> bool {
+        self.get("page").is_some() || self.get("size").is_some()
+    }
+
+    /// How many records are before the page that is asked for, and how many it has, `most` at most
+    /// and where none is asked for.
+    pub(crate) fn page(&self, most: usize) -> Result<(usize, usize), ApiError> {
         let number = |name, least, default: usize| match self.get(name) {
             None => Ok(default),
             Some(text) => match text.parse() {
@@ -81,11 +83,21 @@ impl Terms {
         };
         // Pages are counted from 1; 0 is taken for the first as well.
         let page = number("page", 0, 1)?.max(1);
-        let size = number("size", 1, SIZE_DEFAULT)?.min(SIZE_MAX);
-        let is_paged = self.get("page").is_some() || self.get("size").is_some();
+        let default = if self.is_paged() { SIZE_DEFAULT } else { most };
+        let size = number("size", 1, default)?.min(most);
+        Ok(((page - 1).saturating_mul(size), size))
+    }
+
+    /// One page of `records` under the name of their kind, and how many there are in all.
+    pub(crate) fn list<T: Serialize>(
+        &self,
+        entity: &'static str,
+        records: Vec<T>,
+    ) -> Result<List<T>, ApiError> {
+        let (first, size) = self.page(SIZE_MAX)?;
         let total = records.len();
-        let records = match is_paged && !self.flag("all")? {
-            true => records.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect(),
+        let records = match self.is_paged() && !self.flag("all")? {
+            true => records.into_iter().skip(first).take(size).collect(),
             false => records,
         };
         Ok(List { entity, records, total })

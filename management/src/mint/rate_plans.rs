@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tollgate_ledger_store::CatalogueError;
 use tollgate_ledger_store::catalogue::records::{
-    Audience, Freemium, PackageTerms, Plan, PlanState, PlanTerms, PriceBand, PricingType, Product,
-    ShareBand, ShareType, Span, SpanUnit,
+    Audience, Freemium, Package, PackageTerms, Plan, PlanState, PlanTerms, PriceBand, PricingType,
+    Product, ShareBand, ShareType, Span, SpanUnit,
 };
 
 use super::date;
@@ -164,7 +164,7 @@ pub(crate) async fn create(
         (None, Some(name)) => Some(format!("{package}_{}", slug(name))),
         (None, None) => None,
     };
-    input.check(&package)?;
+    input.check(&api.catalogue.package(&organization, &package).await?)?;
     let terms = |product: &str| input.terms(&package, product, owner.clone()).ok().flatten();
     let made =
         api.catalogue.create_package_plan(&organization, &package, id.as_deref(), terms, now);
@@ -220,13 +220,18 @@ pub(crate) async fn update(
 ) -> Answer {
     let owner = input.owner(&api, &organization).await?;
     let now = api.clock.now();
+    let of_package = api.catalogue.package(&organization, &package).await?;
+    let found = api.catalogue.package_plan(&organization, &plan).await?;
+    if found.package != of_package.id {
+        return Err(ApiError::invalid("ratePlan", "is of another package"));
+    }
     if input.published.is_none() {
         // A plan that is left without prices by a slip would refuse every call.
         let found = api.catalogue.plan_named(&organization, &plan).await?;
         let is_published = |plan: &Plan| plan.terms.state == PlanState::Published;
         input.published = Some(found.iter().any(|(_, plan)| is_published(plan)));
     }
-    input.check(&package)?;
+    input.check(&of_package)?;
     let terms = |product: &str| input.terms(&package, product, owner.clone()).ok().flatten();
     let made = api.catalogue.update_package_plan(&organization, &plan, terms, now).await?;
     let found = api.catalogue.plan_named(&organization, &made.plan.name).await?;
@@ -294,12 +299,17 @@ impl RatePlanInput {
         }
     }
 
-    /// Refuses what no product could be given.
-    fn check(&self, package: &str) -> Result<(), ApiError> {
+    /// Refuses what no product could be given, and prices of products that the package has not.
+    fn check(&self, package: &Package) -> Result<(), ApiError> {
         let products = self.rate_plan_details.iter().filter_map(|detail| detail.product.as_ref());
-        for product in products.map(|product| product.id.as_str()).chain([""]) {
-            self.terms(package, product, None)?;
+        for product in products {
+            if !package.products.iter().any(|other| other.name == product.id) {
+                let reason = format!("{} is not in package {}", product.id, package.id);
+                return Err(ApiError::invalid("ratePlanDetails.product", reason));
+            }
+            self.terms(&package.id, &product.id, None)?;
         }
+        self.terms(&package.id, "", None)?;
         Ok(())
     }
 

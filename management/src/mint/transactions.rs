@@ -10,11 +10,10 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use http::HeaderMap;
 use serde::Deserialize;
-use tollgate_ledger_store::catalogue::records::{App, Developer, Product};
+use tollgate_ledger_store::catalogue::records::Developer;
 use tollgate_ledger_store::catalogue::{self, CallerPlan};
-use tollgate_metering::booking::{Booking, Fee};
-use tollgate_metering::rating::RatingError;
-use tollgate_metering::{BillingType, Currency, Meter, Money, Period, Units};
+use tollgate_metering::booking::{Booking, Fee, entry_id};
+use tollgate_metering::{BillingType, Currency, Entry, EntryKind, Meter, Money, Period, Units};
 
 use super::accepted::{self, Held};
 use super::decimal::{self, Decimal, Number};
@@ -22,6 +21,7 @@ use super::developers;
 use super::error::MintError;
 use super::query::Terms;
 use super::shapes::{CurrencyShape, DeveloperShape, Named, Reference, TransactionShape};
+use super::usage::{self, Use};
 use crate::auth::Identity;
 use crate::error::ApiError;
 use crate::extract::{At, Json};
@@ -29,9 +29,6 @@ use crate::permission::may;
 use crate::router::{Api, ok};
 use crate::routes::booking::Asked;
 use crate::routes::{Answer, balances, developer};
-
-/// The attribute of products and plans that defines a custom attribute, up to its number.
-const CUSTOM_ATTRIBUTE: &str = "MINT_CUSTOM_ATTRIBUTE_";
 
 /// How the reason of what was forced ends.
 const FORCED: &str = " (force=true)";
@@ -80,16 +77,6 @@ struct Request<'a> {
     is_forced: bool,
 }
 
-/// What a `CHARGE` is about.
-struct Use<'a> {
-    app: &'a App,
-    owner: &'a Developer,
-    product: &'a Product,
-    plan: &'a CallerPlan,
-    batch_size: u64,
-    custom: BTreeMap<u8, Units>,
-}
-
 pub(crate) async fn create(
     State(api): State<Api>,
     may::UsageWrite(by): may::UsageWrite,
@@ -128,48 +115,66 @@ impl Request<'_> {
         let catalogue = &self.api.catalogue;
         let (app, owner) = catalogue.app_by_id(self.organization, &app).await?;
         let product = catalogue.product(self.organization, &product).await?;
+        let used = Use { app: &app, owner: &owner, product: &product, batch_size, custom };
+        if let Some((currency, first)) = self.repeated(&used).await? {
+            return Ok(self.told(&used, currency, first));
+        }
         let now = self.api.clock.now();
         let plan = catalogue.plan_in_force(self.organization, &owner, &product, now).await?;
         let plan = plan.ok_or_else(|| no_plan(&owner, &product.name))?;
-        let rated_by = product.rating_attribute(plan.plan);
-        let used =
-            Use { app: &app, owner: &owner, product: &product, plan: &plan, batch_size, custom };
-        let units = used.units(rated_by)?;
+        let units = used.units(product.rating_attribute(plan.plan))?;
         if !self.is_forced {
             used.check(self.organization)?;
-            self.check_bands(&used, units).await?;
+            self.check_bands(&used, &plan, units).await?;
         }
-        self.record(&used, units).await
+        self.record(&used, &plan, units).await
+    }
+
+    /// The entry of an earlier request with this key and content. Its outcome stands, whatever
+    /// month, revision or billing type it would be counted under today.
+    async fn repeated(&self, used: &Use<'_>) -> Result<Option<(Currency, Entry)>, ApiError> {
+        let id = entry_id(EntryKind::Usage, &self.id);
+        let Some(found) = self.api.ledger.entry(used.owner.id, &id).await? else {
+            return Ok(None);
+        };
+        let reason = found.reason.strip_suffix(FORCED).unwrap_or(&found.reason);
+        let is_of_product = found.meter.is_some_and(|meter| meter.product == used.product.id);
+        if found.kind != EntryKind::Usage || !is_of_product || reason != used.reason(found.units) {
+            return Ok(None);
+        }
+        let wallets = self.api.ledger.wallets_of(used.owner.id).await?;
+        let wallet = wallets.iter().find(|header| header.wallet == found.wallet);
+        Ok(wallet.map(|header| (header.currency, found)))
     }
 
     /// Refuses units beyond a last band that has an end. Gateways that count meanwhile may take the
     /// total there as well: their own calls are refused then.
-    async fn check_bands(&self, used: &Use<'_>, units: Units) -> Result<(), ApiError> {
-        let Use { owner, product, plan, .. } = used;
+    async fn check_bands(
+        &self,
+        used: &Use<'_>,
+        plan: &CallerPlan,
+        units: Units,
+    ) -> Result<(), ApiError> {
         let Some(most) = plan.rates.units_max() else { return Ok(()) };
-        let standing = match developers::standing(self.api, owner, plan.currency).await {
+        let standing = match developers::standing(self.api, used.owner, plan.currency).await {
             Ok(standing) => standing,
             Err(ApiError::NoWallet { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let out_of_range =
-            |_: RatingError| ApiError::invalid("batchSize", "the units are out of range");
-        let read = &standing.read;
-        let counted = read.account.units(&read.registers, |_| false).map_err(out_of_range)?;
-        let period = Period::of(self.api.clock.now());
-        let is_of_line = |meter: &Meter| {
-            meter.product == product.id && meter.plan == plan.plan && meter.period == period
-        };
-        let mut total = units;
-        for (_, more) in counted.iter().filter(|(meter, _)| is_of_line(meter)) {
-            total = total.plus(*more).map_err(|error| out_of_range(error.into()))?;
-        }
+        let now = self.api.clock.now();
+        let counted = usage::counted(&standing, used.product.id, plan.plan, now)?;
+        let total = counted.plus(units).map_err(|error| usage::out_of_range(error.into()))?;
         if total > most { Err(MintError::BandExceeded(most.to_string()).into()) } else { Ok(()) }
     }
 
     /// Counts the units.
-    async fn record(&self, used: &Use<'_>, units: Units) -> Result<TransactionShape, ApiError> {
-        let Use { owner, product, plan, app, .. } = used;
+    async fn record(
+        &self,
+        used: &Use<'_>,
+        plan: &CallerPlan,
+        units: Units,
+    ) -> Result<TransactionShape, ApiError> {
+        let Use { owner, product, .. } = used;
         let (api, now, currency) = (self.api, self.api.clock.now(), plan.currency);
         let wallet = catalogue::wallet_id(owner.id, currency);
         if owner.billing == BillingType::Postpaid || self.is_forced {
@@ -183,26 +188,29 @@ impl Request<'_> {
             period: Period::of(now),
             revision: plan.revision,
         };
-        let reason = format!("{units} units of {} moved by app {}", product.name, app.name);
-        let asked = self.asked(owner, currency, Money::ZERO, reason, "batchSize");
+        let asked = self.asked(owner, currency, Money::ZERO, used.reason(units), "batchSize");
         let booked = api.book.usage(meter, &asked.booking, units);
         let booked = asked.outcome(api, booked).await?;
-        let notes = match booked.entry.is_forced {
-            true => format!("{}: forced, the balance does not cover it", booked.entry.reason),
-            false => booked.entry.reason.clone(),
+        Ok(self.told(used, currency, booked.entry))
+    }
+
+    fn told(&self, used: &Use<'_>, currency: Currency, entry: Entry) -> TransactionShape {
+        let notes = match entry.is_forced {
+            true => format!("{}: forced, the balance does not cover it", entry.reason),
+            false => entry.reason,
         };
         let custom = used
             .custom
             .iter()
             .map(|(number, value)| (format!("custAtt{number}"), Number::from(*value)));
-        Ok(TransactionShape {
+        TransactionShape {
             batch_size: Some(used.batch_size.into()),
-            rated_volume: Some(units.into()),
+            rated_volume: Some(entry.units.into()),
             custom: custom.collect(),
-            application: Some(Named::of(app.id, &app.name)),
-            product: Some(Named::of(&product.name, &product.name)),
-            ..self.shape("CHARGE", owner, currency, booked.entry.at, notes)
-        })
+            application: Some(Named::of(used.app.id, &used.app.name)),
+            product: Some(Named::of(&used.product.name, &used.product.name)),
+            ..self.shape("CHARGE", used.owner, currency, entry.at, notes)
+        }
     }
 
     async fn fee(&self, kind: Kind, input: TransactionInput) -> Result<TransactionShape, ApiError> {
@@ -327,55 +335,6 @@ impl Request<'_> {
     }
 }
 
-// === impl Use ===
-
-impl Use<'_> {
-    /// Batch size × the custom attribute that the plan rates by or, where it names none, the one
-    /// that is given.
-    fn units(&self, rated_by: Option<&str>) -> Result<Units, ApiError> {
-        for number in self.custom.keys() {
-            if !is_defined(self.product, rated_by, *number) {
-                let reason = format!(
-                    "{CUSTOM_ATTRIBUTE}{number} is defined neither on API product {} nor on the \
-                     rate plan",
-                    self.product.name
-                );
-                return Err(ApiError::invalid(format!("custAtt{number}"), reason));
-            }
-        }
-        let rated =
-            rated_by.and_then(|name| name.strip_prefix(CUSTOM_ATTRIBUTE)?.parse::<u8>().ok());
-        let factor = match rated {
-            Some(number) => self.custom.get(&number).copied(),
-            None => match self.custom.len() {
-                0 | 1 => self.custom.values().next().copied(),
-                _ => {
-                    let reason = "is one of several, and the rate plan names none to rate by";
-                    let number = self.custom.keys().next_back().copied().unwrap_or_default();
-                    return Err(ApiError::invalid(format!("custAtt{number}"), reason));
-                }
-            },
-        };
-        decimal::times(self.batch_size, factor.unwrap_or(Units::ONE), "batchSize")
-    }
-
-    /// What force skips besides the balance.
-    fn check(&self, organization: &str) -> Result<(), ApiError> {
-        if !self.owner.is_active {
-            return Err(MintError::Inactive(self.owner.email.clone()).into());
-        }
-        let mut on_keys = self.app.credentials.iter().flat_map(|key| &key.products);
-        if !on_keys.any(|on| on.product == self.product.id) {
-            let reason = format!(
-                "{} is on no key of app {} in {organization}",
-                self.product.name, self.app.name
-            );
-            return Err(ApiError::invalid("product", reason));
-        }
-        Ok(())
-    }
-}
-
 // === impl TransactionInput ===
 
 impl TransactionInput {
@@ -440,20 +399,6 @@ fn required(given: Option<Reference>, field: &str) -> Result<String, ApiError> {
 
 fn no_plan(owner: &Developer, product: &str) -> ApiError {
     MintError::NoPlan { developer: owner.email.clone(), product: product.to_owned() }.into()
-}
-
-/// Whether a custom attribute is an attribute of the product, is named by one of its recording
-/// policies, or is what the plan rates by.
-fn is_defined(product: &Product, rated_by: Option<&str>, number: u8) -> bool {
-    let name = format!("{CUSTOM_ATTRIBUTE}{number}");
-    // Quoted, so that 1 is not found in 10.
-    let quoted = format!("\"{name}\"");
-    let is_it = |attribute: &tollgate_ledger_store::catalogue::records::Attribute| {
-        attribute.name == name
-            || (attribute.name == "transactionRecordingPolicies"
-                && attribute.value.contains(&quoted))
-    };
-    rated_by == Some(name.as_str()) || product.terms.attributes.iter().any(is_it)
 }
 
 /// What the description of the API says of this path.

@@ -319,7 +319,7 @@ fn add<K: Ord>(sums: &mut BTreeMap<K, Sum>, key: K, line: &Line) -> Result<(), A
 }
 
 /// What a line is called, and what it does to the balance.
-fn effect(line: &Line) -> (&'static str, Money) {
+pub(crate) fn effect(line: &Line) -> (&'static str, Money) {
     let kind = match line.kind {
         Kind::Usage => "usage",
         Kind::Late => "late",
@@ -415,7 +415,7 @@ fn totals(sums: &Sums) -> Result<Vec<TotalShape>, tollgate_metering::MoneyError>
     Ok(totals.into_iter().map(shape).collect())
 }
 
-pub(super) fn out_of_range(error: tollgate_metering::MoneyError) -> ApiError {
+pub(crate) fn out_of_range(error: tollgate_metering::MoneyError) -> ApiError {
     ApiError::Booking(BookingError::Rating(error.into()))
 }
 

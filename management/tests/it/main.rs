@@ -15,6 +15,7 @@ mod errors;
 mod faults;
 mod harness;
 mod jwt;
+mod mint;
 mod plans;
 mod products;
 mod reports;

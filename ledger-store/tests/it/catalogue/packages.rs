@@ -202,6 +202,11 @@ async fn a_setup_fee_is_due_once_for_all_products() {
     catalogue.activate_acceptance(ACME, &ada, &begun, NOON).await.unwrap();
     assert_eq!(catalogue.subscriptions(ACME, ada.id).await.unwrap().len(), 2);
 
+    let lin = desk.developer("lin@example.com").await;
+    let setup = FirstFees::SetupWaived;
+    let held = catalogue.accept_plan(ACME, &lin, "bundle_gold", always(), setup, NOON).await;
+    assert!(held.unwrap().iter().all(|each| !each.is_pending && each.setup_fee.is_none()));
+
     let grace = desk.developer("grace@example.com").await;
     let held =
         catalogue.accept_plan(ACME, &grace, "bundle_gold", always(), FirstFees::Waived, NOON).await;
