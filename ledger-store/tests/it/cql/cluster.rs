@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use prometheus::Registry;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tollgate_ledger_store::cql::NodeMetrics;
 use tollgate_ledger_store::{CqlConfig, CqlLedger, LedgerMetrics};
 use uuid::Uuid;
@@ -63,10 +65,24 @@ pub(crate) fn new_prefix() -> String {
 pub(crate) async fn shared_prefix() -> &'static str {
     static SHARED: OnceCell<String> = OnceCell::const_new();
     let prepared = SHARED.get_or_init(|| async {
+        all_nodes_are_known().await;
         drop_keyspaces_of_the_dead(&session().await).await;
         new_prefix()
     });
     prepared.await
+}
+
+/// A node that has just started is known to some of the others first, and a keyspace with a copy on
+/// each of three nodes is refused where two are known.
+async fn all_nodes_are_known() {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut in_a_row = 0;
+    while in_a_row < 6 {
+        let state = session().await.get_cluster_state();
+        in_a_row = if state.get_nodes_info().len() == nodes().len() { in_a_row + 1 } else { 0 };
+        assert!(Instant::now() < deadline, "the nodes of the cluster do not know each other");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Settings with timeouts for a machine that compiles beside three database nodes.
