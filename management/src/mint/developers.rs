@@ -118,6 +118,8 @@ pub(crate) async fn top_up(
     let currency = decimal::currency("supportedCurrency", &currency)?;
     let id = balances::idempotency_key(&headers)?;
     let owner = developer(&api, &organization, &name).await?;
+    // What is paid in now must not be moved with what was left at a switch of the billing type.
+    booking::finish_switch(&api, &organization, &owner).await;
     let asked = Asked {
         amount_field: "amount",
         id_field: balances::IDEMPOTENCY_KEY_NAME,

@@ -4,9 +4,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tollgate_ledger_store::catalogue::records::{Package, PackageText, Product};
 
-use super::date;
 use super::query::Terms;
 use super::shapes::{Named, Reference};
+use super::{date, rate_plans};
 use crate::error::ApiError;
 use crate::extract::{At, Body, Json};
 use crate::permission::may;
@@ -126,6 +126,10 @@ pub(crate) async fn delete(
     _: may::ProductsWrite,
     At((organization, id)): At<(String, String)>,
 ) -> Answer {
+    let package = api.catalogue.package(&organization, &id).await?;
+    for plan in &package.plans {
+        rate_plans::refuse_published(&api, &organization, &plan.name).await?;
+    }
     let deleted = api.catalogue.delete_package(&organization, &id, api.clock.now()).await?;
     Ok(ok(&PackageShape::of(&organization, &deleted)))
 }

@@ -244,14 +244,24 @@ pub(crate) async fn delete(
     _: may::ProductsWrite,
     At((organization, _, plan)): At<(String, String, String)>,
 ) -> Answer {
-    let found = api.catalogue.plan_named(&organization, &plan).await?;
+    let found = refuse_published(&api, &organization, &plan).await?;
+    let shape = RatePlanShape::of(&found);
+    api.catalogue.delete_package_plan(&organization, &plan, api.clock.now()).await?;
+    Ok(ok(&shape))
+}
+
+/// A plan that may be deleted: who holds a published one would be refused, or call for nothing.
+pub(super) async fn refuse_published(
+    api: &Api,
+    organization: &str,
+    plan: &str,
+) -> Result<Vec<(Product, Plan)>, ApiError> {
+    let found = api.catalogue.plan_named(organization, plan).await?;
     if found.iter().any(|(_, plan)| plan.terms.state == PlanState::Published) {
         let what = format!("rate plan {plan} is published: end it by an endDate");
         return Err(CatalogueError::Precondition(what).into());
     }
-    let shape = RatePlanShape::of(&found);
-    api.catalogue.delete_package_plan(&organization, &plan, api.clock.now()).await?;
-    Ok(ok(&shape))
+    Ok(found)
 }
 
 /// Every plan of an organization once, whichever products have it.

@@ -270,3 +270,16 @@ async fn a_price_of_a_product_that_the_package_has_not_is_refused_by_name() {
     assert_eq!(refused.json["contexts"][0]["value"], "ratePlanDetails.product", "{refused:?}");
     assert!(refused.json["message"].as_str().unwrap().contains("other"), "{refused:?}");
 }
+
+/// A package was deleted with the plans that developers held: they were refused, or called for
+/// nothing where a proxy lets unpriced calls pass.
+#[tokio::test]
+async fn a_package_with_a_published_plan_is_not_deleted() {
+    let server = shop().await;
+    made(&create(&server, &plan("flat", card("UNIT", &[rate(0, None, "0.5")]))).await);
+    let path = format!("{MINT}/monetization-packages/bundle");
+    let refused = server.delete(&path).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.json["message"].as_str().unwrap().contains("bundle_flat"), "{refused:?}");
+    assert_eq!(server.get(&path).await.status, 200);
+}
