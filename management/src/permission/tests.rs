@@ -173,6 +173,7 @@ const ROUTES: &[(&str, &str, Option<Permission>)] = {
         ("GET", "mint…/developers/{developer}", Some(P::DevelopersRead)),
         ("GET", "mint…/developers/{developer}/developer-balances", Some(P::BalancesRead)),
         ("POST", "mint…/developers/{developer}/developer-balances", Some(P::BalancesCredit)),
+        ("GET", "mint…/developers/{developer}/prepaid-developer-balance", Some(P::BalancesRead)),
         (
             "GET",
             "mint…/developers/{developer}/developer-accepted-rateplans",
