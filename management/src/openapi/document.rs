@@ -10,8 +10,8 @@ const SCHEMAS: &str = "#/components/schemas/";
 /// What schemas of requests are called where one of an answer has the same name and is another.
 const OF_REQUESTS: &str = "Request";
 
-/// Paths whose clients send a token as the password of basic authentication.
-const BASIC_PATHS: &str = "/v1/mint/";
+/// Paths in Edge's shapes, whose clients send a token as the password of basic authentication.
+const MINT_PATHS: &str = "/v1/mint/";
 
 /// Names of path parameters and what one may look like.
 const EXAMPLES: [(&str, &str); 6] = [
@@ -34,6 +34,7 @@ pub(super) fn document(mut paths: Paths) -> Value {
         schemas.insert(name, schema);
     }
     schemas.insert("Error".to_owned(), error_schema());
+    schemas.insert("MintError".to_owned(), mint_error_schema());
     let mut described = Map::new();
     for operation in &mut paths.operations {
         if let Some(body) = &mut operation.body {
@@ -51,12 +52,7 @@ pub(super) fn document(mut paths: Paths) -> Value {
         "paths": described,
         "components": {
             "schemas": schemas,
-            "responses": { "Error": {
-                "description": "Refused, or failed: why is in the message.",
-                "content": { "application/json": {
-                    "schema": { "$ref": format!("{SCHEMAS}Error") },
-                }},
-            }},
+            "responses": { "Error": error("Error"), "MintError": error("MintError") },
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer" },
                 "basic": {
@@ -66,6 +62,13 @@ pub(super) fn document(mut paths: Paths) -> Value {
                 },
             },
         },
+    })
+}
+
+fn error(schema: &str) -> Value {
+    json!({
+        "description": "Refused, or failed: why is in the message.",
+        "content": { "application/json": { "schema": { "$ref": format!("{SCHEMAS}{schema}") } } },
     })
 }
 
@@ -97,7 +100,8 @@ fn one(operation: &Operation, path: &str, index: usize) -> Value {
         }
         responses.insert(status.to_string(), response);
     }
-    let error = json!({ "$ref": "#/components/responses/Error" });
+    let shape = if path.starts_with(MINT_PATHS) { "MintError" } else { "Error" };
+    let error = json!({ "$ref": format!("#/components/responses/{shape}") });
     for status in ["4XX", "5XX"] {
         responses.insert(status.to_owned(), error.clone());
     }
@@ -123,7 +127,7 @@ fn one(operation: &Operation, path: &str, index: usize) -> Value {
     }
     if operation.is_public {
         described["security"] = json!([]);
-    } else if path.starts_with(BASIC_PATHS) {
+    } else if path.starts_with(MINT_PATHS) {
         described["security"] = json!([{ "bearer": [] }, { "basic": [] }]);
     }
     described
@@ -198,6 +202,28 @@ fn rename(schema: &mut Value, renamed: &[(String, String)]) {
         Value::Array(list) => list.iter_mut().for_each(|value| rename(value, renamed)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// What Edge's clients are told.
+fn mint_error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["code", "message", "contexts"],
+        "properties": {
+            "code": { "type": "string" },
+            "message": { "type": "string" },
+            "contexts": { "type": "array", "items": {
+                "type": "object",
+                "required": ["name", "value"],
+                "properties": { "name": { "type": "string" }, "value": { "type": "string" } },
+            }},
+        },
+        "example": {
+            "code": "mint.resourceDoesNotExist",
+            "message": "developer \"ada@example.com\" does not exist",
+            "contexts": [],
+        },
+    })
 }
 
 fn error_schema() -> Value {
