@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use tollgate_billing::BillingError;
 use tollgate_ledger_store::book::BookError;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
 use tollgate_metering::booking::BookingError;
@@ -106,6 +107,15 @@ pub(crate) enum ApiError {
     /// A refusal of Edge's paths.
     #[error(transparent)]
     Mint(#[from] MintError),
+    /// Billing is not enabled in this installation.
+    #[error(
+        "billing is not enabled: an administrator enables it with a [billing] section in the \
+         configuration of the node that serves this API"
+    )]
+    BillingOff,
+    /// Billing refused, or Stripe did.
+    #[error(transparent)]
+    Billing(BillingError),
     /// The catalogue refused or failed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -116,6 +126,16 @@ pub(crate) enum ApiError {
 impl ApiError {
     pub(crate) fn invalid(field: impl ToString, reason: impl ToString) -> ApiError {
         ApiError::Invalid { field: field.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl From<BillingError> for ApiError {
+    fn from(error: BillingError) -> ApiError {
+        match error {
+            BillingError::Catalogue(error) => ApiError::Catalogue(error),
+            BillingError::Ledger(error) => ApiError::from(error),
+            other => ApiError::Billing(other),
+        }
     }
 }
 

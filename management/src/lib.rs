@@ -48,6 +48,7 @@ mod span;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_billing::Billing;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, Ledger};
 
@@ -79,6 +80,8 @@ pub struct Parts {
     pub exposures: Arc<dyn ExposureSource>,
     /// Limits.
     pub limits: Limits,
+    /// Stripe, where an administrator has enabled billing.
+    pub billing: Option<Billing>,
 }
 
 /// Bounds of what a client may use up.

@@ -9,6 +9,8 @@ use std::error::Error;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use tollgate_billing::BillingError;
+use tollgate_billing::stripe::StripeError;
 use tollgate_ledger_store::catalogue::error::What;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
 
@@ -91,6 +93,8 @@ impl ApiError {
                 let (http, code) = refused.kind();
                 kind(http, "FAILED_PRECONDITION", Some(code))
             }
+            ApiError::BillingOff => precondition("tollgate.billing.not_enabled"),
+            ApiError::Billing(error) => billing_kind(error),
             ApiError::Catalogue(error) => catalogue_kind(error),
         }
     }
@@ -171,6 +175,56 @@ fn catalogue_kind(error: &CatalogueError) -> Kind {
         CatalogueError::Precondition(_) => kind(Http::BAD_REQUEST, "FAILED_PRECONDITION", None),
         CatalogueError::Contended { .. } => retried(Http::CONFLICT, "ABORTED", None),
         CatalogueError::Ledger(error) => ledger_kind(error),
+    }
+}
+
+fn billing_kind(error: &BillingError) -> Kind {
+    use StatusCode as Http;
+    match error {
+        BillingError::Missing { .. } => {
+            kind(Http::NOT_FOUND, "NOT_FOUND", Some("tollgate.billing.does_not_exist"))
+        }
+        BillingError::Exists { .. } => {
+            kind(Http::CONFLICT, "ALREADY_EXISTS", Some("tollgate.billing.already_exists"))
+        }
+        BillingError::Invalid { .. } | BillingError::Amount(_) => {
+            kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", None)
+        }
+        BillingError::Precondition(_) => kind(Http::BAD_REQUEST, "FAILED_PRECONDITION", None),
+        BillingError::Contended { .. } => retried(Http::CONFLICT, "ABORTED", None),
+        BillingError::Stripe(error) => stripe_kind(error),
+        BillingError::Vault(_) => kind(
+            Http::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            Some("tollgate.billing.secret_unreadable"),
+        ),
+        BillingError::Book(_) => kind(Http::INTERNAL_SERVER_ERROR, "INTERNAL", None),
+        BillingError::Catalogue(error) => catalogue_kind(error),
+        BillingError::Ledger(error) => ledger_kind(error),
+    }
+}
+
+fn stripe_kind(error: &StripeError) -> Kind {
+    use StatusCode as Http;
+    match error {
+        StripeError::Unreachable(_) => {
+            retried(Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", Some("tollgate.stripe.unreachable"))
+        }
+        StripeError::Lost(_) | StripeError::Failed(_) => {
+            let reason = Some("tollgate.stripe.outcome_unknown");
+            retried(Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", reason)
+        }
+        StripeError::Busy(_) => {
+            retried(Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", Some("tollgate.stripe.busy"))
+        }
+        StripeError::Unauthorized(_) | StripeError::Forbidden(_) => {
+            precondition("tollgate.stripe.key_refused")
+        }
+        StripeError::Declined(_) => precondition("tollgate.stripe.payment_failed"),
+        StripeError::Missing(_) => precondition("tollgate.stripe.no_such_object"),
+        StripeError::Reused(_) | StripeError::Invalid(_) => {
+            kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", Some("tollgate.stripe.refused"))
+        }
     }
 }
 

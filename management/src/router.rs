@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use http::{Method, StatusCode};
 
+use tollgate_billing::Billing;
+
 use crate::audit::{Recorder, record};
 use crate::auth::authenticate;
 use crate::error::ApiError;
@@ -30,6 +32,14 @@ impl Deref for Api {
 
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+impl Api {
+    /// Billing, where it is enabled.
+    #[allow(dead_code, reason = "its routes come with the next commits")]
+    pub(crate) fn billing(&self) -> Result<&Billing, ApiError> {
+        self.billing.as_ref().ok_or(ApiError::BillingOff)
     }
 }
 

@@ -209,6 +209,7 @@ pub(crate) fn start(
             metrics: management::Metrics::register(&registry)?,
             exposures: Arc::new(Measured(exposures.clone())),
             limits: management::Limits::default(),
+            billing: None,
         };
         tasks.spawn(management::run(bound.listener, parts, stopping.clone().cancelled_owned()));
     }

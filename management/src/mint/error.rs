@@ -150,6 +150,8 @@ pub(crate) fn told(error: &ApiError) -> Told {
         | ApiError::Timeout
         | ApiError::TooMuch { .. }
         | ApiError::Unaudited(_)
+        | ApiError::BillingOff
+        | ApiError::Billing(_)
         | ApiError::Catalogue(
             CatalogueError::Invalid { .. }
             | CatalogueError::Precondition(_)

@@ -168,5 +168,6 @@ fn parts() -> Parts {
         metrics: Metrics::register(&registry).unwrap(),
         exposures: Arc::new(NoExposures),
         limits: Limits::default(),
+        billing: None,
     }
 }

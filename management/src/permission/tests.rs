@@ -280,6 +280,7 @@ fn api(directory: &std::path::Path) -> Router {
         metrics: Metrics::register(&registry).unwrap(),
         exposures: Arc::new(NoExposures),
         limits: Limits::default(),
+        billing: None,
     })
 }
 

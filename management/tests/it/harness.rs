@@ -117,6 +117,7 @@ impl Server {
             metrics: Metrics::register(&registry).unwrap(),
             exposures: Arc::new(NoExposures),
             limits,
+            billing: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
