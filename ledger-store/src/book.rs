@@ -281,18 +281,29 @@ impl Book {
         want: Want,
         plan: &attempt::Plan<'_>,
     ) -> Result<Booked, BookError> {
+        let booked = self.book_unless_moved(wallet, want, plan).await?;
+        Ok(booked.expect("a planner of entries plans one or fails"))
+    }
+
+    /// The same for a planner that may find nothing to do: `None` then.
+    async fn book_unless_moved(
+        &self,
+        wallet: WalletId,
+        want: Want,
+        plan: &attempt::Plan<'_>,
+    ) -> Result<Option<Booked>, BookError> {
         let id = want.id.clone();
         // What is written off costs nothing: its prices may be lost.
         let meter = want.meter.filter(|_| want.kind != EntryKind::SuspenseWriteOff);
         let ask = Ask { wallet, meter, want: Some(want) };
         match self.commit_planned(&ask, plan).await? {
-            Outcome::Found(booked) => Ok(booked),
+            Outcome::Found(booked) => Ok(Some(booked)),
             Outcome::Committed(change) => {
                 let entry = change.entries.into_iter().find(|entry| entry.id == id);
                 let entry = entry.expect("the planner books under the id that it was given");
-                Ok(Booked { entry, is_repeated: false, has_opened: false })
+                Ok(Some(Booked { entry, is_repeated: false, has_opened: false }))
             }
-            Outcome::Nothing => unreachable!("a planner of entries plans one or fails"),
+            Outcome::Nothing => Ok(None),
         }
     }
 
@@ -306,10 +317,27 @@ impl Book {
 
 impl Want {
     /// An entry of an amount alone.
-    fn amount(wallet: WalletId, kind: EntryKind, id: &str, amount: Money) -> Want {
-        let (id, reason_start) = (entry_id(kind, id), String::new());
+    fn amount(wallet: WalletId, kind: EntryKind, name: &str, amount: Money) -> Want {
+        let (id, reason_start) = (entry_id(kind, name), String::new());
         let (amount, units) = (Some(amount), Some(Units::ZERO));
-        Want { id, kind, wallet, amount, meter: None, units, reason_start }
+        let rival = rival(kind).map(|kind| entry_id(kind, name));
+        Want { id, kind, wallet, amount, meter: None, units, reason_start, rival }
+    }
+}
+
+/// The kind whose entries share their names with those of `kind`.
+const fn rival(kind: EntryKind) -> Option<EntryKind> {
+    match kind {
+        EntryKind::Usage => Some(EntryKind::Fee),
+        EntryKind::Fee | EntryKind::PostpaidFee => Some(EntryKind::Usage),
+        EntryKind::Credit
+        | EntryKind::Adjustment
+        | EntryKind::Checkpoint
+        | EntryKind::PostpaidCheckpoint
+        | EntryKind::Limit
+        | EntryKind::SuspenseCharge
+        | EntryKind::SuspenseWriteOff
+        | EntryKind::Transfer => None,
     }
 }
 

@@ -15,6 +15,9 @@
 //! subscription a pass. Not here: the loop and its pauses (`balance-sync`), purchases themselves
 //! (`management`).
 
+mod returns;
+mod switches;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 
+pub use self::switches::Moved;
+
 /// Developers of one page.
 pub const PAGE: usize = 200;
 
@@ -42,9 +47,6 @@ pub const PURCHASE_PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Recurring fees that one pass books of one subscription.
 const CATCH_UP_MAX: usize = 120;
-
-/// How long after a switch another node's clock may still say that it is before it.
-const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(60);
 
 /// Who books.
 const BY: &str = "housekeeping";
@@ -130,111 +132,31 @@ impl Fees {
         let mut products = Products::new();
         for (developer, subscriptions) in page {
             let done = self
-                .tend_developer(&organization, developer, &subscriptions, &mut products, now)
+                .tend_developer(
+                    (&organization, developer, &subscriptions),
+                    &mut products,
+                    (now, &mut tended.changed),
+                )
                 .await;
-            match done {
-                Ok(changed) => tended.changed.extend(changed),
-                Err(error) => tended.failed.push((developer, error)),
+            if let Err(error) = done {
+                tended.failed.push((developer, error));
             }
         }
         Ok(tended)
     }
 
-    /// Finishes the open switches of one page of developers.
-    ///
-    /// # Errors
-    /// Where the page cannot be read.
-    pub async fn tend_switches(
-        &self,
-        start: Option<DeveloperId>,
-        now: UnixMillis,
-    ) -> Result<(Option<DeveloperId>, Tended), FeesError> {
-        let mut tended = Tended::default();
-        let name = start.map(|id| id.to_string());
-        let page = self.catalogue.switches(name.as_deref(), PAGE).await?;
-        let last = page.last().map(|switch| switch.developer);
-        let next = last.filter(|last| page.len() == PAGE && Some(*last) != start);
-        for switch in page {
-            let done = async {
-                let id = switch.developer;
-                let found = match self.catalogue.developer_by_id(&switch.organization, id).await {
-                    Ok(found) => found,
-                    Err(CatalogueError::Missing { .. }) => {
-                        return Ok(self.catalogue.forget_switch(&switch, now).await?);
-                    }
-                    Err(error) => return Err(FeesError::from(error)),
-                };
-                let is_open = found.is_switch_open;
-                let moved = self.finish_switch(&switch.organization, &found, BY, false, now).await;
-                tended.changed.extend(moved?);
-                if !is_open {
-                    self.catalogue.forget_switch(&switch, now).await?;
-                }
-                Ok(())
-            };
-            if let Err(error) = done.await {
-                tended.failed.push((switch.developer, error));
-            }
-        }
-        Ok((next, tended))
-    }
-
-    /// Moves what was left in a developer's wallets when the billing type became postpaid, if that
-    /// is not done yet; returns the wallets. What gateways of a strict wallet may spend is not
-    /// moved before they gave it back, unless it is forced.
-    ///
-    /// # Errors
-    /// Of the first wallet whose balance was not moved; the others' are.
-    pub async fn finish_switch(
-        &self,
-        organization: &str,
-        developer: &Developer,
-        by: &str,
-        is_forced: bool,
-        now: UnixMillis,
-    ) -> Result<Vec<WalletId>, FeesError> {
-        if !developer.is_switch_open {
-            return Ok(Vec::new());
-        }
-        let switched_at = developer.switched_at.unwrap_or(now);
-        let (mut moved, mut first_error) = (Vec::new(), None);
-        for header in self.ledger.wallets_of(developer.id).await? {
-            // One that was opened later held nothing then.
-            if header.is_sealed || header.opened_at > switched_at.plus(CLOCK_OFFSET_MAX) {
-                continue;
-            }
-            let booking = Booking {
-                id: format!("{}/{}", developer.switches, header.currency),
-                at: now,
-                by: by.to_owned(),
-                reason: "balance left at the change to POSTPAID".to_owned(),
-                is_forced,
-            };
-            match self.book.transfer(header.wallet, &booking).await {
-                Ok(_) => moved.push(header.wallet),
-                Err(BookError::Refused(BookingError::Sealed)) => {}
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        if let Some(error) = first_error {
-            return Err(error.into());
-        }
-        let number = developer.switches;
-        self.catalogue.close_switch(organization, developer.id, number, now).await?;
-        Ok(moved)
-    }
-
+    /// Does what is due for one developer. What was booked before an error is in `changed` all the
+    /// same.
     async fn tend_developer(
         &self,
-        organization: &str,
-        developer: DeveloperId,
-        subscriptions: &[Subscription],
+        (organization, developer, subscriptions): (&str, DeveloperId, &[Subscription]),
         products: &mut Products,
-        now: UnixMillis,
-    ) -> Result<Vec<WalletId>, FeesError> {
-        let mut changed = Vec::new();
+        (now, changed): (UnixMillis, &mut Vec<WalletId>),
+    ) -> Result<(), FeesError> {
         let mut booked = None;
         for subscription in subscriptions {
+            let back = (now, &mut *changed);
+            self.return_fees(organization, developer, subscription, BY, back).await?;
             if subscription.is_pending {
                 self.finish_purchase(organization, developer, subscription, subscriptions, now)
                     .await?;
@@ -253,11 +175,10 @@ impl Fees {
             };
             let noted = booked.next_periods.get(&subscription.id).copied();
             let from = noted.and_then(Period::from_number).unwrap_or(subscription.next_due());
-            let charged =
-                self.catch_up(organization, developer, subscription, product, from, now).await?;
-            changed.extend(charged);
+            let due = (subscription, product, from);
+            self.catch_up(organization, developer, due, (now, &mut *changed)).await?;
         }
-        Ok(changed)
+        Ok(())
     }
 
     /// Books the fees of a subscription that are due from a period on.
@@ -265,12 +186,9 @@ impl Fees {
         &self,
         organization: &str,
         developer: DeveloperId,
-        subscription: &Subscription,
-        product: &Product,
-        mut from: Period,
-        now: UnixMillis,
-    ) -> Result<Vec<WalletId>, FeesError> {
-        let mut changed = Vec::new();
+        (subscription, product, mut from): (&Subscription, &Product, Period),
+        (now, changed): (UnixMillis, &mut Vec<WalletId>),
+    ) -> Result<(), FeesError> {
         let mut owner = None;
         for _ in 0..CATCH_UP_MAX {
             let Ok(due) = subscription.due(product, from, now) else { break };
@@ -287,7 +205,7 @@ impl Fees {
             let id = subscription.id;
             self.catalogue.note_fees_booked(organization, developer, id, from, now).await?;
         }
-        Ok(changed)
+        Ok(())
     }
 
     async fn charge(

@@ -196,6 +196,7 @@ pub enum EntryKind {
     /// the checkpoints of the same change move their charge.
     Usage,
     /// A fee of a plan, of a developer who pays later: for an invoice; the balance is not touched.
+    /// Negative, like [`EntryKind::Fee`], where one is given back.
     PostpaidFee,
     /// What was left of a prepaid balance when its developer began to pay later: it leaves the
     /// balance and is a credit that invoices net. Zero where nothing was left.

@@ -42,6 +42,9 @@ pub(super) struct Want {
     /// None: as many as there were.
     pub(super) units: Option<Units>,
     pub(super) reason_start: String,
+    /// The id that the same name has in the kind beside it: usage and fees are both transactions of
+    /// Edge, which one name must not book twice.
+    pub(super) rival: Option<String>,
 }
 
 /// How a call ended.
@@ -124,6 +127,11 @@ impl Book {
             && let Some(found) = self.ledger.entry(header.developer, &want.id).await?
         {
             return want.repeated(found).map(|booked| Some(Outcome::Found(booked)));
+        }
+        if let Some(rival) = ask.want.as_ref().and_then(|want| want.rival.as_ref())
+            && let Some(found) = self.ledger.entry(header.developer, rival).await?
+        {
+            return Err(BookError::Conflict { found: Box::new(found) });
         }
         // The account has moved past the version that the doubtful commit was for, and after
         // that was read the entry was not there: it never will be.

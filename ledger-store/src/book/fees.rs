@@ -73,18 +73,46 @@ impl Book {
         self.book(wallet, want, &plan).await
     }
 
-    /// Moves what is left of a prepaid balance out of it, as a credit that invoices net; once for
-    /// each id, whatever was left then.
+    /// Gives a fee back that was booked as `billing` says: `amount` is what it was.
     ///
     /// # Errors
     /// As [`Book::adjust`].
-    pub async fn transfer(&self, wallet: WalletId, booking: &Booking) -> Result<Booked, BookError> {
+    pub async fn return_fee(
+        &self,
+        wallet: WalletId,
+        booking: &Booking,
+        amount: Money,
+        billing: BillingType,
+    ) -> Result<Booked, BookError> {
+        let want = Want::amount(wallet, EntryKind::Fee, &booking.id, amount.negated());
+        let plan = |read: &WalletRead, rates: &_| {
+            let (account, registers) = (&read.account, &read.registers);
+            booking::returned_fee(account, registers, rates, booking, amount, billing).map(Some)
+        };
+        self.book(wallet, want, &plan).await
+    }
+
+    /// Moves what is left of a prepaid balance out of it, as a credit that invoices net; once for
+    /// each id, whatever was left then. `None` where the account has left `version`, so that what
+    /// the caller found out after it had read that version may not hold any more.
+    ///
+    /// # Errors
+    /// As [`Book::adjust`].
+    pub async fn transfer(
+        &self,
+        wallet: WalletId,
+        version: u64,
+        booking: &Booking,
+    ) -> Result<Option<Booked>, BookError> {
         let want = Want::amount(wallet, EntryKind::Transfer, &booking.id, Money::ZERO);
         let want = Want { amount: None, ..want };
         let plan = |read: &WalletRead, rates: &_| {
             let (account, registers) = (&read.account, &read.registers);
+            if account.header.version != version {
+                return Ok(None);
+            }
             booking::transfer(account, registers, rates, booking).map(Some)
         };
-        self.book(wallet, want, &plan).await
+        self.book_unless_moved(wallet, want, &plan).await
     }
 }

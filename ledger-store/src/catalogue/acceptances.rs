@@ -102,6 +102,7 @@ impl Catalogue {
                 first_period: Some(offer.first.number()),
                 next_period: Some(offer.next.number()),
                 is_pending: false,
+                is_fee_back_due: false,
                 created_at: now,
                 modified_at: now,
             });
@@ -141,9 +142,14 @@ impl Catalogue {
         let paid: Vec<_> = accepted.iter().map(in_force).collect();
         let key = subscriptions_key(organization, developer.id);
         self.edit(&key, now, |all: &mut Subscriptions| {
-            // Also where somebody who was refused the fee took them back in between.
-            all.subscriptions.retain(|other| !paid.iter().any(|each| each.id == other.id));
-            all.subscriptions.extend(paid.iter().cloned());
+            for each in &paid {
+                match all.subscriptions.iter_mut().find(|other| other.id == each.id) {
+                    // Not its window: it may be in force and have been taken back since.
+                    Some(found) => found.is_pending = false,
+                    // Somebody who was refused the fee abandoned it in between.
+                    None => all.subscriptions.push(each.clone()),
+                }
+            }
             Ok(())
         })
         .await?

@@ -74,9 +74,8 @@ impl Catalogue {
         let key = subscriptions_key(organization, developer.id);
         let edited = self
             .edit(&key, now, |all: &mut Subscriptions| {
-                let is_it = |held: &&mut Subscription| held.is_named(id) && !held.is_pending;
                 let mut ended = Vec::new();
-                for held in all.subscriptions.iter_mut().filter(is_it) {
+                for held in all.bought_with(|held| held.is_named(id)) {
                     held.end_at(end, now)?;
                     ended.push(held.clone());
                 }
@@ -87,7 +86,7 @@ impl Catalogue {
         edited.map(|(_, ended)| ended).ok_or_else(|| missing(developer, id))
     }
 
-    /// Takes an acceptance back that has not begun.
+    /// Takes an acceptance back that has not begun; what was paid for it is to be given back.
     ///
     /// # Errors
     /// `Missing`, `Precondition` where it has begun, or the store's.
@@ -101,17 +100,19 @@ impl Catalogue {
         let key = subscriptions_key(organization, developer.id);
         let edited = self
             .edit(&key, now, |all: &mut Subscriptions| {
-                let (named, others): (Vec<_>, Vec<_>) =
-                    all.subscriptions.drain(..).partition(|held| held.is_named(id));
-                all.subscriptions = others;
-                if named.iter().any(|held| held.window.start <= now) {
-                    let what = format!("acceptance {id} has begun");
-                    return Err(CatalogueError::Precondition(what));
+                let mut withdrawn = Vec::new();
+                for held in all.bought_with(|held| held.is_named(id) && !held.is_taken_back()) {
+                    if held.window.start <= now {
+                        let what = format!("acceptance {id} has begun");
+                        return Err(CatalogueError::Precondition(what));
+                    }
+                    held.take_back(now);
+                    withdrawn.push(held.clone());
                 }
-                if named.is_empty() { Err(missing(developer, id)) } else { Ok(named) }
+                if withdrawn.is_empty() { Err(missing(developer, id)) } else { Ok(withdrawn) }
             })
             .await?;
-        edited.map(|(_, named)| named).ok_or_else(|| missing(developer, id))
+        edited.map(|(_, withdrawn)| withdrawn).ok_or_else(|| missing(developer, id))
     }
 }
 
@@ -130,7 +131,7 @@ impl Subscription {
     }
 
     fn end_at(&mut self, end: Option<UnixMillis>, now: UnixMillis) -> Result<(), CatalogueError> {
-        if self.window.end.is_some_and(|end| end <= now) {
+        if self.is_taken_back() || self.window.end.is_some_and(|end| end <= now) {
             let what = format!("subscription {} has ended: buy it again", self.id);
             return Err(CatalogueError::Precondition(what));
         }

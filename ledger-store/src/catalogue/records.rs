@@ -357,6 +357,9 @@ pub struct Subscription {
     pub next_period: Option<u32>,
     /// Whether its fees are not booked yet: to everybody but the purchase it is not there.
     pub is_pending: bool,
+    /// Whether it was taken back before it began, and what was paid for it is still to be given back.
+    #[serde(default)]
+    pub is_fee_back_due: bool,
     /// When it was created.
     #[serde(with = "text::millis")]
     pub created_at: UnixMillis,

@@ -55,6 +55,7 @@ impl Catalogue {
             first_period: Some(offer.first.number()),
             next_period: Some(offer.next.number()),
             is_pending: offer.setup_fee.is_some() || offer.first_fee.is_some(),
+            is_fee_back_due: false,
             created_at: now,
             modified_at: now,
         };
@@ -147,7 +148,8 @@ impl Catalogue {
         Ok(all.into_iter().filter(|subscription| !subscription.is_pending).collect())
     }
 
-    /// Ends a subscription now; one that has ended stays as it is.
+    /// Ends a subscription now, and with it all of its acceptance; what has ended stays as it is, and
+    /// what has not begun is taken back. Returns all of them, the named one first.
     ///
     /// # Errors
     /// `Missing`, or the store's.
@@ -157,37 +159,40 @@ impl Catalogue {
         developer: &Developer,
         id: &str,
         now: UnixMillis,
-    ) -> Result<Subscription, CatalogueError> {
-        let id = self.subscription(organization, developer, id).await?.id;
-        self.edit_subscription(organization, developer, id, now, |subscription| {
-            let Window { start, end } = &mut subscription.window;
-            if end.is_none_or(|end| now < end) {
-                // One that has not begun ends where it begins: an empty window.
-                *end = Some(now.max(*start));
-            }
-        })
-        .await
-    }
-
-    async fn edit_subscription(
-        &self,
-        organization: &str,
-        developer: &Developer,
-        id: Uuid,
-        now: UnixMillis,
-        change: impl Fn(&mut Subscription),
-    ) -> Result<Subscription, CatalogueError> {
+    ) -> Result<Vec<Subscription>, CatalogueError> {
         let key = subscriptions_key(organization, developer.id);
         let edited = self
             .edit(&key, now, |all: &mut Subscriptions| {
-                let found = all.subscriptions.iter_mut().find(|other| other.id == id);
-                let subscription = found.ok_or_else(|| missing(developer, id))?;
-                change(subscription);
-                subscription.modified_at = now;
-                Ok(subscription.clone())
+                let is_it = |held: &Subscription| held.id.to_string() == id;
+                let mut ended = all.bought_with(is_it);
+                ended.iter_mut().for_each(|held| held.end_now(now));
+                ended.sort_by_key(|held| !is_it(held));
+                let ended: Vec<Subscription> = ended.into_iter().map(|held| held.clone()).collect();
+                if ended.is_empty() { Err(missing(developer, id)) } else { Ok(ended) }
             })
             .await?;
-        edited.map(|(_, subscription)| subscription).ok_or_else(|| missing(developer, id))
+        edited.map(|(_, ended)| ended).ok_or_else(|| missing(developer, id))
+    }
+
+    /// Notes that what was paid for a subscription is given back.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn note_fees_returned(
+        &self,
+        organization: &str,
+        developer: DeveloperId,
+        id: Uuid,
+        now: UnixMillis,
+    ) -> Result<(), CatalogueError> {
+        let key = subscriptions_key(organization, developer);
+        let note = |all: &mut Subscriptions| {
+            if let Some(held) = all.subscriptions.iter_mut().find(|held| held.id == id) {
+                held.is_fee_back_due = false;
+            }
+            Ok(())
+        };
+        self.edit(&key, now, note).await.map(drop)
     }
 }
 
@@ -202,11 +207,49 @@ impl Subscription {
     pub(crate) fn is_bought_with(&self, other: &Subscription) -> bool {
         self.id == other.id || (self.acceptance.is_some() && self.acceptance == other.acceptance)
     }
+
+    /// Whether it was taken back before it began.
+    #[must_use]
+    pub fn is_taken_back(&self) -> bool {
+        self.window.end == Some(self.window.start)
+    }
+
+    /// Makes one that has not begun one that never holds. It stays, so that whoever is late to put it
+    /// in force finds that out, and what was paid for it comes back.
+    pub(super) fn take_back(&mut self, now: UnixMillis) {
+        self.window.end = Some(self.window.start);
+        self.is_fee_back_due = !self.purchase_fees().is_empty();
+        self.modified_at = now;
+    }
+
+    fn end_now(&mut self, now: UnixMillis) {
+        if self.window.end.is_some_and(|end| end <= now.max(self.window.start)) {
+            return;
+        }
+        if self.window.start > now {
+            self.take_back(now);
+        } else {
+            (self.window.end, self.modified_at) = (Some(now), now);
+        }
+    }
 }
 
 // === impl Subscriptions ===
 
 impl Subscriptions {
+    /// Those that are paid for and were bought together with one that `is_it` finds, itself included.
+    /// The fees of a package stand at one of them: they begin and end together.
+    pub(super) fn bought_with(
+        &mut self,
+        is_it: impl Fn(&Subscription) -> bool,
+    ) -> Vec<&mut Subscription> {
+        let found = self.subscriptions.iter().find(|held| !held.is_pending && is_it(held)).cloned();
+        let is_beside = |held: &&mut Subscription| {
+            found.as_ref().is_some_and(|found| !held.is_pending && found.is_bought_with(held))
+        };
+        self.subscriptions.iter_mut().filter(is_beside).collect()
+    }
+
     fn begin(
         &mut self,
         new: &Subscription,

@@ -97,7 +97,8 @@ impl Catalogue {
         Ok(page.into_iter().map(|(_, switch)| switch).collect())
     }
 
-    /// Removes a marker that stands for nothing any more.
+    /// Removes a marker that stands for nothing any more, unless somebody wrote it anew meanwhile,
+    /// who is about to open a switch.
     ///
     /// # Errors
     /// The store's.
@@ -109,7 +110,13 @@ impl Catalogue {
         if now.since(switch.at) < MARKER_KEPT {
             return Ok(());
         }
-        self.remove(&billing_switch_key(switch.developer), now).await
+        let key = billing_switch_key(switch.developer);
+        let Some(found) = self.load::<BillingSwitch>(&key).await? else { return Ok(()) };
+        if found.record.at == switch.at {
+            // Where the version is another by now, it was written anew.
+            self.documents.delete(&key, found.version, now).await?;
+        }
+        Ok(())
     }
 
     async fn mark_switch(

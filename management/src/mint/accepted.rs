@@ -190,7 +190,7 @@ pub(crate) async fn update(
 
 pub(crate) async fn delete(
     State(api): State<Api>,
-    _: may::SubscriptionsWrite,
+    may::SubscriptionsWrite(by): may::SubscriptionsWrite,
     At((organization, name, id)): At<(String, String, String)>,
     query: Terms,
 ) -> Answer {
@@ -201,7 +201,10 @@ pub(crate) async fn delete(
     let found = found.ok_or_else(|| missing(&owner, &id))?;
     let now = api.clock.now();
     match api.catalogue.withdraw_acceptance(&organization, &owner, &id, now).await {
-        Ok(_) => Ok(ok(&found)),
+        Ok(taken_back) => {
+            booking::return_fees(&api, &organization, &owner, &taken_back, &by).await;
+            Ok(ok(&found))
+        }
         Err(CatalogueError::Precondition(_)) => Err(MintError::HasBegun.into()),
         Err(error) => Err(error.into()),
     }
@@ -232,7 +235,7 @@ pub(crate) async fn held(
         .into())
 }
 
-/// Everything that a developer has accepted or bought, oldest first.
+/// Everything that a developer has accepted or bought and not taken back, oldest first.
 async fn all(
     api: &Api,
     organization: &str,
@@ -241,7 +244,7 @@ async fn all(
     let held = api.catalogue.subscriptions(organization, owner.id).await?;
     let products = api.catalogue.products(organization, None, usize::MAX).await?;
     let mut shapes: Vec<AcceptanceShape> = Vec::new();
-    for one in &held {
+    for one in held.iter().filter(|held| !held.is_taken_back()) {
         let id = one.acceptance.unwrap_or(one.id).to_string();
         let Some(product) = products.iter().find(|product| product.id == one.product) else {
             continue;

@@ -137,7 +137,7 @@ impl Request<'_> {
         let Some(found) = self.api.ledger.entry(used.owner.id, &id).await? else {
             return Ok(None);
         };
-        let reason = found.reason.strip_suffix(FORCED).unwrap_or(&found.reason);
+        let reason = without_force(&found.reason);
         let is_of_product = found.meter.is_some_and(|meter| meter.product == used.product.id);
         if found.kind != EntryKind::Usage || !is_of_product || reason != used.reason(found.units) {
             return Ok(None);
@@ -191,7 +191,21 @@ impl Request<'_> {
         let asked = self.asked(owner, currency, Money::ZERO, used.reason(units), "batchSize");
         let booked = api.book.usage(meter, &asked.booking, units);
         let booked = asked.outcome(api, booked).await?;
+        self.check_same(&booked.entry, &asked.booking.reason)?;
         Ok(self.told(used, currency, booked.entry))
+    }
+
+    /// The ledger compares meters, units and amounts; whose app it was, or which fee of which plan,
+    /// stands in the reason.
+    fn check_same(&self, booked: &Entry, reason: &str) -> Result<(), ApiError> {
+        if without_force(&booked.reason) == without_force(reason) {
+            return Ok(());
+        }
+        Err(ApiError::Duplicate {
+            what: balances::IDEMPOTENCY_KEY_NAME,
+            id: self.id.trim_start_matches("transaction/").to_owned(),
+            before: booked.reason.clone(),
+        })
     }
 
     fn told(&self, used: &Use<'_>, currency: Currency, entry: Entry) -> TransactionShape {
@@ -226,6 +240,11 @@ impl Request<'_> {
         let name = required(input.developer, "developer")?;
         let owner = developer(api, self.organization, &name).await?;
         let plan = required(input.rate_plan, "ratePlan")?;
+        let plan = api.catalogue.plan_named(self.organization, &plan).await?[0].1.public_id();
+        let reason = format!("{what} of {plan}");
+        if let Some(first) = self.repeated_fee(&owner, currency, rate, &reason).await? {
+            return Ok(self.told_fee(word, &owner, currency, plan, first));
+        }
         let Held { name: plan, currency: of_plan } =
             accepted::held(api, self.organization, &owner, &plan).await?;
         if currency != of_plan {
@@ -239,8 +258,7 @@ impl Request<'_> {
             let now = api.clock.now();
             api.catalogue.open_wallet(self.organization, owner.id, currency, now).await?;
         }
-        let reason = format!("{what} of {plan}");
-        let asked = self.asked(&owner, currency, rate, reason.clone(), "rate");
+        let asked = self.asked(&owner, currency, rate, reason, "rate");
         let wallet = catalogue::wallet_id(owner.id, currency);
         let fee = Fee { id: self.id.clone(), amount: rate, reason: asked.booking.reason.clone() };
         let booked = match self.is_forced {
@@ -261,21 +279,41 @@ impl Request<'_> {
                 tracing::warn!(%error, "cannot tell gateways about a fee");
             }
         }
-        // The ledger compares amounts; which fee of which plan it was stands in the reason.
-        let (before, forced) =
-            (&booked.entry.reason, asked.booking.reason.trim_end_matches(FORCED));
-        if before.trim_end_matches(FORCED) != forced {
-            return Err(ApiError::Duplicate {
-                what: balances::IDEMPOTENCY_KEY_NAME,
-                id: self.id.trim_start_matches("transaction/").to_owned(),
-                before: before.clone(),
-            });
-        }
-        Ok(TransactionShape {
-            rate: Some(rate.into()),
+        self.check_same(&booked.entry, &asked.booking.reason)?;
+        Ok(self.told_fee(word, &owner, currency, plan, booked.entry))
+    }
+
+    /// The entry of an earlier request with this key and content, which stands although the plan may
+    /// not be held any more.
+    async fn repeated_fee(
+        &self,
+        owner: &Developer,
+        currency: Currency,
+        rate: Money,
+        reason: &str,
+    ) -> Result<Option<Entry>, ApiError> {
+        let id = entry_id(EntryKind::Fee, &self.id);
+        let found = self.api.ledger.entry(owner.id, &id).await?;
+        Ok(found.filter(|found| {
+            found.wallet == catalogue::wallet_id(owner.id, currency)
+                && found.amount == rate
+                && without_force(&found.reason) == reason
+        }))
+    }
+
+    fn told_fee(
+        &self,
+        word: &'static str,
+        owner: &Developer,
+        currency: Currency,
+        plan: String,
+        entry: Entry,
+    ) -> TransactionShape {
+        TransactionShape {
+            rate: Some(entry.amount.into()),
             rate_plan: Some(Named::id(plan)),
-            ..self.shape(word, &owner, currency, booked.entry.at, booked.entry.reason)
-        })
+            ..self.shape(word, owner, currency, entry.at, entry.reason)
+        }
     }
 
     fn asked<'b>(
@@ -383,6 +421,11 @@ impl TransactionInput {
         ];
         refuse(given, "is of CHARGE")
     }
+}
+
+/// Whether it was forced does not make a transaction another one.
+fn without_force(reason: &str) -> &str {
+    reason.strip_suffix(FORCED).unwrap_or(reason)
 }
 
 fn refuse(given: [(&str, bool); 4], reason: &str) -> Result<(), ApiError> {

@@ -122,8 +122,26 @@ pub(crate) async fn purchase_fees(
 pub(crate) async fn finish_switch(api: &Api, organization: &str, owner: &Developer) {
     let fees = fees(api);
     let now = api.clock.now();
-    if let Err(error) = fees.finish_switch(organization, owner, BY, false, now).await {
+    if let Some(error) = fees.finish_switch(organization, owner, BY, false, now).await.failed {
         tracing::warn!(developer = %owner.id, %error, "balances are moved later");
+    }
+}
+
+/// Gives back what was paid for subscriptions that were taken back before they began. Where that
+/// fails, housekeeping does it.
+pub(crate) async fn return_fees(
+    api: &Api,
+    organization: &str,
+    owner: &Developer,
+    taken_back: &[Subscription],
+    by: &Identity,
+) {
+    let (fees, now, mut changed) = (fees(api), api.clock.now(), Vec::new());
+    for one in taken_back {
+        let back = fees.return_fees(organization, owner.id, one, &by.name, (now, &mut changed));
+        if let Err(error) = back.await {
+            tracing::warn!(developer = %owner.id, %error, "fees are given back later");
+        }
     }
 }
 
@@ -155,15 +173,15 @@ pub(crate) async fn set_billing(
     // What an earlier switch has left comes first: its balance must not be spent again.
     if owner.is_switch_open {
         let moved = fees.finish_switch(organization, owner, &by.name, is_forced, now).await;
-        if billing == BillingType::Prepaid || is_forced {
-            moved.map_err(error)?;
+        if let (true, Some(failed)) = (billing == BillingType::Prepaid || is_forced, moved.failed) {
+            return Err(error(failed));
         }
     }
     let id = owner.id.to_string();
     let changed = api.catalogue.set_billing(organization, &id, billing, now).await?;
     if changed.is_switch_open {
         let moved = fees.finish_switch(organization, &changed, &by.name, is_forced, now).await;
-        if let Err(error) = moved {
+        if let Some(error) = moved.failed {
             tracing::warn!(developer = %changed.id, %error, "balances are moved later");
         }
     }

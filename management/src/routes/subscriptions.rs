@@ -89,7 +89,7 @@ pub(crate) async fn verb_apart(
 
 async fn expire(
     api: &Api,
-    _: may::SubscriptionsWrite,
+    may::SubscriptionsWrite(by): may::SubscriptionsWrite,
     organization: &str,
     name: &str,
     (id, verb): (&str, &str),
@@ -102,7 +102,8 @@ async fn expire(
     let owner = developer(api, organization, name).await?;
     let now = api.clock.now();
     let ended = api.catalogue.expire_subscription(organization, &owner, id, now).await?;
-    Ok(ok(&SubscriptionShape::of(&ended)))
+    booking::return_fees(api, organization, &owner, &ended, &by).await;
+    Ok(ok(&SubscriptionShape::of(&ended[0])))
 }
 
 /// What the description of the API says of these paths.

@@ -152,6 +152,56 @@ async fn a_repeated_charge_is_answered_with_its_first_outcome() {
     assert_eq!(other.status, 409, "{other:?}");
 }
 
+/// One key booked a charge and a fee, and a charge of one app was answered with another's.
+#[tokio::test]
+async fn a_key_names_one_transaction_whatever_it_is() {
+    let server = shop().await;
+    server.credit("EUR", "100", "c1").await;
+    made(&create(&server, &plan("flat", card("UNIT", &[rate(0, None, "0.5")]))).await);
+    made(&accept(&server, "bundle_flat", "").await);
+    let other = "0b7c5a0e-6f9b-4a6b-9d52-0f0f6f1f4c11";
+    let app = json!({"name": "desk", "apiProducts": ["weather"]}).to_string();
+    made(&server.post(&format!("{ADA}/apps?appId={other}"), &app).await);
+    let send = async |key: &str, body: Value| {
+        let header = format!("Idempotency-Key: {key}\r\n");
+        let path = format!("{MINT}/transactions");
+        server.call("POST", &path, ADMIN, &header, Some(&body.to_string())).await
+    };
+    let usage = |app: &str| json!({"application": {"id": app}, "product": {"id": "weather"}});
+    let fee = |kind: &str| {
+        json!({
+            "type": kind, "developer": {"id": "ada@example.com"}, "currency": {"id": "eur"},
+            "ratePlan": {"id": "bundle_flat"}, "rate": 3,
+        })
+    };
+    let is_other = |reply: &Reply| {
+        let code = reply.json["code"].as_str().unwrap_or_default();
+        reply.status == 409 && code == "mint.resourceAlreadyExists"
+    };
+    assert_eq!(send("a", usage(APP)).await.status, 200);
+    assert_eq!(balance(&server).await, "99.5");
+    for body in [fee("SETUPFEES"), usage(other)] {
+        let refused = send("a", body).await;
+        assert!(is_other(&refused), "{refused:?}");
+        assert_eq!(balance(&server).await, "99.5");
+    }
+    assert_eq!(send("b", fee("SETUPFEES")).await.status, 200);
+    for body in [fee("RECURRINGFEES"), usage(APP)] {
+        let refused = send("b", body).await;
+        assert!(is_other(&refused), "{refused:?}");
+        assert_eq!(balance(&server).await, "96.5");
+    }
+    // A fee that is repeated when its plan is not held any more was booked all the same.
+    let held = server.get(&format!("{ADA}/subscriptions")).await;
+    let id = held.json["developerSubscriptions"][0]["name"].as_str().unwrap().to_owned();
+    server.clock.set(NOON + 1);
+    assert_eq!(server.post(&format!("{ADA}/subscriptions/{id}:expire"), "").await.status, 200);
+    let again = send("b", fee("SETUPFEES")).await;
+    assert_eq!((again.status, &again.json["rate"]), (200, &json!(3)), "{again:?}");
+    assert_eq!(send("c", fee("SETUPFEES")).await.json["code"], "mint.noCurrentPublishableEntity");
+    assert_eq!(balance(&server).await, "96.5");
+}
+
 #[tokio::test]
 async fn volume_walks_through_bands_and_beyond_the_last_one_is_refused() {
     let server = shop().await;
@@ -258,6 +308,39 @@ async fn an_acceptance_is_ended_and_only_a_future_one_is_deleted() {
     assert_eq!(server.delete(&path(&next)).await.status, 200);
     assert_eq!(server.get(&path(&next)).await.status, 404);
     assert_eq!(server.get(&path(&now)).await.status, 200);
+    let all = format!("{MINT}/developers/ada@example.com/developer-accepted-rateplans");
+    assert_eq!(server.get(&all).await.json["totalRecords"], 1);
+}
+
+/// What was paid for a plan that was taken back before it began stayed paid.
+#[tokio::test]
+async fn an_acceptance_that_is_taken_back_before_it_begins_costs_nothing() {
+    let server = shop().await;
+    server.credit("EUR", "100", "c1").await;
+    let mut fees = plan("flat", card("UNIT", &[rate(0, None, "0.5")]));
+    fees["setUpFee"] = json!(7);
+    fees["recurringFee"] = json!(30);
+    fees["frequencyDuration"] = json!(1);
+    made(&create(&server, &fees).await);
+    for is_edge in [true, false] {
+        let next = accept_from(&server, "bundle_flat", "2026-12-01", "").await;
+        made(&next);
+        assert_eq!(balance(&server).await, "63");
+        let taken_back = if is_edge {
+            let id = next.json["id"].as_str().unwrap();
+            let path = format!("{MINT}/developers/ada@example.com/developer-rateplans/{id}");
+            server.delete(&path).await
+        } else {
+            let all = server.get(&format!("{ADA}/subscriptions")).await;
+            let last = all.json["developerSubscriptions"].as_array().unwrap().last().unwrap();
+            let id = last["name"].as_str().unwrap();
+            server.post(&format!("{ADA}/subscriptions/{id}:expire"), "").await
+        };
+        assert_eq!(taken_back.status, 200, "{taken_back:?}");
+        assert_eq!(balance(&server).await, "100");
+    }
+    let statement = server.get(&format!("{ADA}/statements/EUR?month=2026-11")).await;
+    assert_eq!((&statement.json["fees"], &statement.json["closing"]), (&json!("0"), &json!("100")));
 }
 
 #[tokio::test]

@@ -56,6 +56,34 @@ pub fn postpaid_fee(
     Ok(change)
 }
 
+/// Gives a fee back whose purchase was taken back before it began: the fee once more, with its amount
+/// negated, so that every sum of fees is right again.
+///
+/// # Errors
+/// As [`fee`].
+pub fn returned_fee(
+    account: &Account,
+    registers: &Registers,
+    rates: &RateBook,
+    booking: &Booking,
+    amount: Money,
+    billing: BillingType,
+) -> Result<Change, BookingError> {
+    check_positive(amount)?;
+    let back = amount.negated();
+    match billing {
+        BillingType::Prepaid => {
+            Ok(super::settle(account, registers, rates, booking, EntryKind::Fee, back)?.0)
+        }
+        BillingType::Postpaid => {
+            let mut change = unsealed(account)?;
+            let balance = account.balance(registers, rates)?;
+            change.entries.push(entry(account, booking, EntryKind::PostpaidFee, back, balance)?);
+            Ok(change)
+        }
+    }
+}
+
 /// Books the fees that a purchase depends on, all or none: prepaid ones only where the balance
 /// covers their sum. Of `booking` everything but id and reason is theirs.
 ///

@@ -71,6 +71,7 @@ fn bought(product: &Product, now: UnixMillis, end: Option<UnixMillis>) -> Subscr
         first_period: Some(offer.first.number()),
         next_period: Some(offer.next.number()),
         is_pending: false,
+        is_fee_back_due: false,
         created_at: now,
         modified_at: now,
     }

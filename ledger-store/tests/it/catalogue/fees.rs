@@ -19,6 +19,9 @@ use super::desk::{ACME, Desk, always, later, published};
 use crate::fault::{Fault, Faulty};
 use crate::fixtures::{NOON, TestClock, booking, incarnation, money};
 
+mod returns;
+mod switches;
+
 const EMAIL: &str = "ada@example.com";
 /// More writes than any operation has.
 const WRITES_MAX: i64 = 20;
@@ -82,7 +85,8 @@ impl Process {
 
     async fn switch(&self, billing: BillingType, now: UnixMillis) -> Result<(), FeesError> {
         let changed = self.catalogue.set_billing(ACME, EMAIL, billing, now).await?;
-        self.fees.finish_switch(ACME, &changed, "test", false, now).await.map(drop)
+        let moved = self.fees.finish_switch(ACME, &changed, "test", false, now).await;
+        moved.failed.map_or(Ok(()), Err)
     }
 }
 
@@ -354,82 +358,6 @@ impl Desk {
         change.ceilings = account.ceilings.keys().map(|each| (*each, None)).collect();
         self.ledger.commit(&change).await.unwrap();
     }
-}
-
-/// The process dies after each of its writes; the next pass ends it.
-#[tokio::test]
-async fn a_switch_that_was_cut_moves_the_balance_once() {
-    for writes in 0..WRITES_MAX {
-        let desk = Desk::open().await;
-        let developer = desk.shop(&terms("0", "0"), BillingType::Prepaid, "10").await;
-        let cut = desk.dying_process(writes).switch(BillingType::Postpaid, NOON).await;
-        let process = desk.process();
-        let (_, tended) = process.fees.tend_switches(None, later(1)).await.unwrap();
-        assert!(tended.failed.is_empty(), "{:?}", tended.failed);
-        let found = desk.catalogue.developer(ACME, EMAIL).await.unwrap();
-        assert!(!found.is_switch_open, "cut after {writes} writes");
-        let moved = desk.entries(developer.id, EntryKind::Transfer).await;
-        let is_postpaid = found.billing == BillingType::Postpaid;
-        assert_eq!(moved.len(), usize::from(is_postpaid), "cut after {writes} writes");
-        let left = if is_postpaid { Money::ZERO } else { money("10") };
-        assert_eq!(desk.balance(&developer).await, left);
-        // Nobody moves what is paid in afterwards.
-        desk.credit(&developer, "7", "second").await;
-        let much_later = later(2 * 3_600);
-        process.fees.tend_switches(None, much_later).await.unwrap();
-        process.fees.tend_switches(None, much_later).await.unwrap();
-        assert_eq!(desk.balance(&developer).await, left.plus(money("7")).unwrap());
-        assert_eq!(process.catalogue.switches(None, 10).await.unwrap(), []);
-        if cut.is_ok() {
-            assert!(is_postpaid);
-            return;
-        }
-    }
-    panic!("the operation never ended");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn switching_back_and_forth_moves_each_balance_once_and_spends_none_again() {
-    let desk = Desk::open().await;
-    let developer = desk.shop(&terms("0", "0"), BillingType::Prepaid, "10").await;
-    let (one, two) = (desk.process(), desk.process());
-    for round in 1..=3i64 {
-        let to = BillingType::Postpaid;
-        let (first, second) =
-            tokio::join!(one.switch(to, later(round)), two.switch(to, later(round)));
-        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
-        assert_eq!(desk.balance(&developer).await, Money::ZERO);
-        one.switch(BillingType::Prepaid, later(round)).await.unwrap();
-        assert_eq!(desk.balance(&developer).await, Money::ZERO, "nothing comes back");
-        desk.credit(&developer, "3", &format!("round-{round}")).await;
-    }
-    let moved = desk.entries(developer.id, EntryKind::Transfer).await;
-    let moved: Vec<(String, String)> =
-        moved.iter().map(|entry| (entry.id.clone(), entry.amount.to_string())).collect();
-    let row = |id: &str, amount: &str| (format!("transfer:{id}/EUR"), amount.to_owned());
-    assert_eq!(moved, [row("1", "10"), row("2", "3"), row("3", "3")]);
-    assert_eq!(desk.balance(&developer).await, money("3"));
-}
-
-#[tokio::test]
-async fn a_switch_waits_for_reserved_money_and_so_long_cannot_be_taken_back() {
-    let desk = Desk::open().await;
-    let developer = desk.shop(&terms("0", "0"), BillingType::Prepaid, "10").await;
-    let wallet = wallet_id(developer.id, eur());
-    desk.reserve(wallet, "4").await;
-    let process = desk.process();
-    let waits = process.switch(BillingType::Postpaid, later(1)).await.unwrap_err();
-    assert!(matches!(waits, FeesError::Book(BookError::Refused(_))), "{waits}");
-    let found = desk.catalogue.developer(ACME, EMAIL).await.unwrap();
-    assert_eq!(found.billing, BillingType::Postpaid, "in force at once");
-    let back = process.switch(BillingType::Prepaid, later(2)).await.unwrap_err();
-    assert!(matches!(back, FeesError::Catalogue(CatalogueError::Precondition(_))), "{back}");
-    assert_eq!(desk.balance(&developer).await, money("10"));
-    desk.give_back(wallet).await;
-    let (_, tended) = process.fees.tend_switches(None, later(3)).await.unwrap();
-    assert_eq!((tended.failed.len(), tended.changed), (0, vec![wallet]));
-    assert_eq!(desk.balance(&developer).await, Money::ZERO);
-    process.switch(BillingType::Prepaid, later(4)).await.unwrap();
 }
 
 #[tokio::test]
