@@ -19,11 +19,16 @@
 //! Not here: paths and shapes of HTTP (`management`), what a wallet is (`metering`), how it is
 //! stored (`ledger-store`).
 
+pub mod attempts;
 pub mod currency;
+pub mod customers;
+pub mod integrations;
+pub mod lease;
 pub mod records;
 pub mod secret;
 pub mod stripe;
 pub mod vault;
+pub mod workers;
 
 mod error;
 
@@ -32,9 +37,12 @@ use std::sync::Arc;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, DocumentStore, Ledger};
 
+pub use customers::Customer;
 pub use error::BillingError;
+pub use integrations::Integration;
 pub use records::Records;
 pub use vault::Vault;
+pub use workers::Intervals;
 
 /// What billing works with.
 #[derive(Clone)]
@@ -55,6 +63,8 @@ pub struct Parts {
     pub stripe: stripe::Settings,
     /// How requests reach it.
     pub transport: Arc<dyn stripe::Transport>,
+    /// How often its workers look for work.
+    pub intervals: Intervals,
 }
 
 /// Billing of one process. Cheap to clone.

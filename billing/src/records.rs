@@ -1,7 +1,8 @@
 //! Typed records as versioned documents of the ledger's store.
 //!
 //! Every write names the version that it was computed from, so of two nodes that work on one record
-//! one wins and the other begins again. A kind is a constant of the module that owns the record.
+//! one wins and the other begins again. A kind is a constant of the module that owns the record and
+//! begins with [`KIND_PREFIX`], by which balance-sync knows that gateways need not hear of it.
 //! Not here: the order in which records are written (each module).
 
 use std::sync::Arc;
@@ -34,8 +35,13 @@ pub struct Records {
     documents: Arc<dyn DocumentStore>,
 }
 
+/// Begins every kind of billing's records.
+pub use tollgate_ledger_store::catalogue::forget::BILLING_PREFIX as KIND_PREFIX;
+
 /// Names a record: one partition a kind and scope, which lists in the order of names.
 pub fn key(kind: &'static str, scope: impl ToString, name: impl ToString) -> DocumentKey {
+    // Gateways forget everything that they know at a change of a kind that is unknown.
+    debug_assert!(kind.starts_with(KIND_PREFIX), "kind {kind:?} must begin with {KIND_PREFIX:?}");
     DocumentKey { kind, scope: scope.to_string(), name: name.to_string() }
 }
 

@@ -85,10 +85,16 @@ impl SecretKey {
         }
     }
 
+    /// A publishable key in a place of a secret one: for the few requests that browsers make.
+    #[must_use]
+    pub fn of_publishable(key: &PublishableKey) -> SecretKey {
+        SecretKey(key.0.clone())
+    }
+
     /// Whose namespace it opens.
     #[must_use]
     pub fn mode(&self) -> KeyMode {
-        let found = ["sk", "rk"].into_iter().find_map(|kind| KeyMode::after(&self.0, kind));
+        let found = ["sk", "rk", "pk"].into_iter().find_map(|kind| KeyMode::after(&self.0, kind));
         found.expect("parse checked the prefix").0
     }
 

@@ -9,6 +9,9 @@ use super::store::{
 };
 use crate::documents::DocumentChange;
 
+/// Begins the kinds of billing's records, which gateways need not hear of.
+pub const BILLING_PREFIX: &str = "billing.";
+
 /// What has to be resolved again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Forget {
@@ -44,6 +47,7 @@ impl Forget {
             // products, prices that never change, and what gateways hear of by the account.
             APP_GROUP_NAME | APP_ID | DEVELOPER_EMAIL | PRODUCT_NAME | PLAN_NAME | PACKAGE
             | PLAN_REVISION | RETIREMENT | BILLING_SWITCH | TOKEN | AUDIT | AUDIT_BUCKET => None,
+            kind if kind.starts_with(BILLING_PREFIX) => None,
             _ => Some(Forget::Everything),
         }
     }
@@ -107,6 +111,7 @@ mod tests {
             (AUDIT_BUCKET, "acme", "0002992248", None),
             (PACKAGE, "acme", "bundle", None),
             (PLAN_NAME, "acme", "bundle_gold", None),
+            ("billing.integration", "acme", "stripe", None),
             ("appgroup", "acme", "x", Some(Forget::Everything)),
         ]);
     }

@@ -1,0 +1,66 @@
+//! The loops that do what records ask for: one a kind of work.
+//!
+//! A pass does what is due and ends; the loop runs it again after its interval, also after a
+//! failure. A pass may be dropped at any `await`, which is how a node stops: every module makes
+//! that a crash, and another pass goes on, here or on another node.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Billing;
+use crate::error::BillingError;
+
+/// How often each kind of work is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals {
+    /// Job queues of integrations.
+    pub jobs: Duration,
+    /// Top-ups that wait, and automatic ones.
+    pub top_ups: Duration,
+    /// Invoices.
+    pub invoices: Duration,
+    /// Events of Stripe that did not arrive.
+    pub events: Duration,
+}
+
+impl Default for Intervals {
+    fn default() -> Intervals {
+        Intervals {
+            jobs: Duration::from_secs(1),
+            top_ups: Duration::from_secs(1),
+            invoices: Duration::from_secs(60),
+            events: Duration::from_secs(60),
+        }
+    }
+}
+
+// === impl Billing ===
+
+impl Billing {
+    /// Runs every worker until `stopping` is cancelled.
+    pub async fn run(self, stopping: CancellationToken) {
+        let mut workers: JoinSet<()> = JoinSet::new();
+        let intervals = self.parts().intervals;
+        // One line a kind of work: `workers.spawn(repeat(self.clone(), "jobs", intervals.jobs, Billing::work_jobs));`
+        tracing::debug!(?intervals, "billing works");
+        stopping.cancelled().await;
+        workers.shutdown().await;
+    }
+}
+
+/// Runs `pass` for ever, with pauses.
+#[allow(dead_code, reason = "the first worker comes with the next commits")]
+async fn repeat<F, Done>(billing: Billing, work: &'static str, pause: Duration, pass: F)
+where
+    F: Fn(Billing) -> Done,
+    Done: Future<Output = Result<(), BillingError>>,
+{
+    loop {
+        if let Err(error) = pass(billing.clone()).await {
+            tracing::warn!(work, error = &error as &dyn std::error::Error, "billing tries again");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
