@@ -106,7 +106,7 @@ fn request_id(headers: &HeaderMap) -> String {
 // === impl Pending ===
 
 impl Pending {
-    /// Begins the entry of a change that `by` may make.
+    /// Begins the entry of a change that `by` may make, on the route that matched.
     ///
     /// # Errors
     /// `Unaudited`: the change must not be made.
@@ -114,9 +114,10 @@ impl Pending {
         &self,
         by: &Identity,
         organization: Option<&str>,
+        route: &str,
     ) -> Result<(), ApiError> {
         let change = &self.0;
-        let (before, read) = change.before().await;
+        let (before, read) = change.before(route).await;
         let entry = AuditEntry {
             request: change.request.clone(),
             at: change.recorder.api.clock.now(),
@@ -163,16 +164,10 @@ impl Pending {
 impl Change {
     /// The resource before the change, and the path that it was read from; nothing where the
     /// change makes something new.
-    async fn before(&self) -> (Value, Option<String>) {
-        let path = without_verb(self.uri.path());
-        // A collection is posted to, to make something.
-        let is_made = self.method == Method::POST && path == self.uri.path() && {
-            let last = path.rsplit('/').next().unwrap_or_default();
-            COLLECTIONS.contains(&last)
-        };
-        if is_made {
+    async fn before(&self, route: &str) -> (Value, Option<String>) {
+        let Some(path) = target(&self.method, route, self.uri.path()) else {
             return (Value::Null, None);
-        }
+        };
         match self.read(path).await {
             (StatusCode::METHOD_NOT_ALLOWED, _) => {
                 // What stands on a resource and is none itself, as a product on a key.
@@ -210,8 +205,8 @@ impl Change {
     }
 }
 
-/// Last parts of paths that a POST makes something in.
-const COLLECTIONS: [&str; 14] = [
+/// Last parts of routes that a POST makes something in.
+const COLLECTIONS: [&str; 15] = [
     "organizations",
     "developers",
     "apps",
@@ -226,16 +221,34 @@ const COLLECTIONS: [&str; 14] = [
     "transactions",
     "monetization-packages",
     "developer-rateplans",
+    "real-currency-credit-transactions",
 ];
 
-/// `…/balance:credit` and `…/balance/:credit` are about `…/balance`.
-fn without_verb(path: &str) -> &str {
-    let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
-    match last.split_once(':') {
-        Some(("", _)) => parent,
-        Some((name, _)) => &path[..parent.len() + 1 + name.len()],
-        None => path,
+/// Last parts of routes that a POST with a verb behind the name is sent to.
+const VERBS_BEHIND: [&str; 3] = ["{organization}", "{product}", "{subscription}"];
+
+/// The path of what a change is about; `None` where it makes something new.
+///
+/// The route says which it is, and not the path: an app may be called `keys`, and a colon in front of
+/// a verb may be written `%3A`.
+fn target<'a>(method: &Method, route: &str, path: &'a str) -> Option<&'a str> {
+    if *method != Method::POST {
+        return Some(path);
     }
+    let last = route.rsplit('/').next().unwrap_or_default();
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if COLLECTIONS.contains(&last) {
+        return None;
+    }
+    // `…/balance/:credit` and `…/balance:credit` are about `…/balance`.
+    if last == "{verb}" || last.starts_with(':') {
+        return Some(parent);
+    }
+    if !last.contains(':') && !VERBS_BEHIND.contains(&last) {
+        return Some(path);
+    }
+    let colon = [":", "%3A", "%3a"].iter().filter_map(|colon| name.rfind(colon)).max();
+    Some(colon.map_or(path, |colon| &path[..parent.len() + 1 + colon]))
 }
 
 /// A path with its query, without the secrets of that.

@@ -52,7 +52,7 @@ use tollgate_billing::Billing;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::{Catalogue, Clock, Ledger};
 
-pub use auth::jwt::{Jwt, JwtSettings};
+pub use auth::jwt::{Jwt, JwtSettings, PREFIX as JWT_NAME_PREFIX};
 pub use auth::stored::StoredTokens;
 pub use auth::{Authorizer, Chain, Identity, KeyPlace, Tokens, Unidentified};
 pub use exposures::{ExposureSource, NoExposures};

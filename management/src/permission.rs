@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use http::request::Parts as Head;
 use tollgate_ledger_store::Role;
 
@@ -100,7 +100,8 @@ permissions! {
     ReportsRead = "reports.read",
     /// Read the audit log.
     AuditRead = "audit.read",
-    /// List tokens, never their secrets.
+    /// List tokens, never their secrets, and read the audit log of what is in no organization, which
+    /// names them.
     TokensRead = "tokens.read",
     /// Make and revoke tokens.
     TokensWrite = "tokens.write",
@@ -203,7 +204,8 @@ async fn admit(head: &mut Head, permission: Permission) -> Result<Identity, ApiE
     permission.check(&identity, organization)?;
     let organization = organization.map(str::to_owned);
     if let Some(change) = head.extensions.get::<Pending>().cloned() {
-        change.begin(&identity, organization.as_deref()).await?;
+        let route = head.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        change.begin(&identity, organization.as_deref(), route).await?;
     }
     Ok(identity)
 }

@@ -3,7 +3,9 @@
 //!
 //! Only asymmetric signatures are taken, and only the one that the key is for: neither `none` nor
 //! an HMAC keyed with a public key can pass. Time is the server's own clock, with a leeway. The role
-//! is the first word of the role claim that is one; without one the token is refused.
+//! is the first word of the role claim that is one; without one the token is refused. The name is
+//! shown with the issuer, `jwt:ISSUER/NAME`: no token has a name with a colon, so that nobody whom the
+//! issuer named can pass for a token in the journal or the audit log.
 //! Not here: where keys come from (`jwks`), the arithmetic of signatures (`ring_provider`).
 
 use std::sync::Arc;
@@ -19,6 +21,12 @@ use super::{Authorizer, Identity, Unidentified, ring_provider};
 
 /// Most bytes of a JWT.
 const JWT_BYTES_MAX: usize = 16 * 1024;
+
+/// Most bytes of its bearer's name.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Begins the name of everybody with a JWT, and of nobody else.
+pub const PREFIX: &str = "jwt:";
 
 /// Which JWTs are taken, and how they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +154,14 @@ impl Jwt {
         let role = role.ok_or_else(|| refused(format!("claim {claim} has no role")))?;
         let organization = self.organization(claims)?;
         role.check_organization(organization.as_deref()).map_err(refused)?;
-        let name = text(&self.settings.name_claim).filter(|name| !name.is_empty());
-        let name =
-            name.ok_or_else(|| refused(format!("claim {} has no name", self.settings.name_claim)))?;
+        let claim = &self.settings.name_claim;
+        let name = text(claim).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| refused(format!("claim {claim} has no name")))?;
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let most = format!("more than {NAME_BYTES_MAX} bytes or a control character");
+            return Err(refused(format!("claim {claim} has {most}")));
+        }
+        let name = format!("{PREFIX}{}/{name}", self.settings.issuer);
         Ok(Identity { name, role, organization })
     }
 

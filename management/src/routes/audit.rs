@@ -22,10 +22,11 @@ pub(crate) async fn list(
     page(&api, &organization, &query).await
 }
 
-/// The log of what belongs to no organization: organizations and tokens that are made.
+/// The log of what belongs to no organization: organizations and tokens that are made. It names the
+/// tokens of everybody, so whoever may not list those may not read it.
 pub(crate) async fn list_apart(
     State(api): State<Api>,
-    _: may::AuditRead,
+    _: may::TokensRead,
     query: Parameters,
 ) -> Answer {
     page(&api, NO_ORGANIZATION, &query).await

@@ -71,6 +71,34 @@ async fn money_is_logged_with_the_balance_and_refusals_with_their_status() {
     assert_eq!(balance(&found[1]["before"]), json!("10"));
 }
 
+/// An app with the name of a collection had no before and after, nor had a verb behind an encoded
+/// colon.
+#[tokio::test]
+async fn the_route_says_what_a_change_is_about() {
+    let server = Server::start_with_ada().await;
+    server.add_plan("weather", "").await;
+    assert_eq!(server.post(&format!("{ADA}/apps"), r#"{"name":"keys"}"#).await.status, 201);
+    assert_eq!(server.post(&format!("{ADA}/apps/keys?action=revoke"), "").await.status, 204);
+    let last = entries(&server, "resource=apps/keys").await.pop().unwrap();
+    let statuses = (&last["before"]["status"], &last["after"]["status"]);
+    assert_eq!(statuses, (&json!("approved"), &json!("revoked")), "{last}");
+
+    let buy = r#"{"apiproduct":"weather"}"#;
+    let bought = server.post(&format!("{ADA}/subscriptions"), buy).await;
+    let id = bought.json["name"].as_str().unwrap().to_owned();
+    server.clock.set(NOON + 1);
+    for verb in ["%3Aexpire", ":expire", "/:expire"] {
+        let path = format!("{ADA}/subscriptions/{id}{verb}");
+        assert_eq!(server.post(&path, "").await.status, 200, "{verb}");
+        let last = entries(&server, "resource=subscriptions").await.pop().unwrap();
+        assert_eq!(last["resource"], path, "{last}");
+        let (before, after) = (&last["before"], &last["after"]);
+        assert_eq!(before["name"], id, "{last}");
+        assert_eq!(before.get("endTime").is_some(), verb != "%3Aexpire", "{last}");
+        assert_eq!(after["endTime"], (NOON + 1).to_string(), "{last}");
+    }
+}
+
 #[tokio::test]
 async fn secrets_are_in_no_entry() {
     let server = Server::start_with_ada().await;
@@ -127,6 +155,11 @@ async fn the_log_is_read_by_time_actor_and_resource_page_by_page() {
     // Whoever is bound to an organization reads its log alone.
     assert_eq!(server.call("GET", AUDIT, &token, "", None).await.status, 200);
     assert_eq!(server.call("GET", "/v1/audit", &token, "", None).await.status, 403);
+    // What belongs to none names everybody's tokens, which only an admin may list.
+    let viewer = server.post("/v1/tokens", r#"{"name":"vic","role":"viewer"}"#).await;
+    let viewer = viewer.json["token"].as_str().unwrap();
+    assert_eq!(server.call("GET", AUDIT, viewer, "", None).await.status, 200);
+    assert_eq!(server.call("GET", "/v1/audit", viewer, "", None).await.status, 403);
     let wrong = server.get(&format!("{AUDIT}?startTime=noon")).await;
     assert_eq!(wrong.status, 400, "{wrong:?}");
 }

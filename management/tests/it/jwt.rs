@@ -149,7 +149,8 @@ async fn a_jwt_of_the_issuer_says_who_asks() {
     let issuer = Issuer::start(json!([ec.jwk("a"), ed.jwk("b"), {"kty": "new"}])).await;
     let jwt = issuer.trusted(&TestClock::at(NOON));
     let ann = Identity {
-        name: "ann".to_owned(),
+        // Not `ann`, which may be the name of a token.
+        name: "jwt:https://issuer.test/ann".to_owned(),
         role: Role::Provider,
         organization: Some("acme".to_owned()),
     };
@@ -176,6 +177,8 @@ async fn a_jwt_that_is_not_for_us_or_not_now_is_refused() {
         (with("realm", json!({"roles": ["king"]})), "realm.roles has no role"),
         (with("organization", Value::Null), "provider needs an organization"),
         (with("sub", json!("")), "sub has no name"),
+        (with("sub", json!("a".repeat(257))), "more than 256 bytes"),
+        (with("sub", json!("ann\nadmin")), "control character"),
     ];
     for (claims, want) in rows {
         let why = refusal(&jwt, &signer.sign("a", &claims)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_balance_sync::ExposureTerms;
 use tollgate_ledger_store::Role;
+use tollgate_management::JWT_NAME_PREFIX;
 use tollgate_metering::Units;
 
 use super::file::{Checked, Problem};
@@ -152,6 +153,10 @@ pub(crate) fn check_tokens(tokens: &[TokenSection]) -> Result<(), Problem> {
     for (place, token) in tokens.iter().enumerate() {
         if token.name.is_empty() {
             return Err(Problem::at("token.name", "must not be empty"));
+        }
+        if token.name.starts_with(JWT_NAME_PREFIX) {
+            let text = format!("names of JWTs begin with {JWT_NAME_PREFIX}");
+            return Err(Problem::in_entry("token", &token.name, "name", text));
         }
         if tokens[..place].iter().any(|other| other.name == token.name) {
             let text = "another token has this name";
