@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use self::answer::Caller;
 use self::call::Call;
-use self::headers::Scan;
+use self::headers::{Bit, Scan};
 use self::route::{Found, Route};
 use self::told::Wish;
 use self::verdict::Verdict;
@@ -133,6 +133,9 @@ pub(crate) async fn serve<A: Admission>(
     let headers = response.headers_mut();
     let scan = Scan::of(headers);
     headers::strip_hop(headers, scan);
+    if scan.has(Bit::Own) {
+        headers::strip_own(headers);
+    }
     headers::tell_via(headers, scan, version);
     let is_streamed = !is_upgrade && response.body().size_hint().exact().is_none();
     let trailers = wish.tell(report.as_ref(), is_streamed, response.headers_mut());

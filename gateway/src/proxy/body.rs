@@ -18,6 +18,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::call::Call;
+use super::headers;
 use crate::server::Stall;
 use crate::upstream::Lease;
 
@@ -282,18 +283,19 @@ impl Stream {
         }
     }
 
-    /// An upstream's trailers with what is told beside them; its data as it is.
+    /// An upstream's trailers with what is told beside them, and nothing of the upstream's in its place;
+    /// its data as it is.
     fn with_trailers(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        if self.trailers.is_none() || !frame.is_trailers() {
+        if !frame.is_trailers() {
             return frame;
         }
-        match (frame.into_trailers(), self.trailers.take()) {
-            (Ok(mut theirs), Some(ours)) => {
-                theirs.extend(*ours);
+        match frame.into_trailers() {
+            Ok(mut theirs) => {
+                headers::strip_own(&mut theirs);
+                theirs.extend(self.trailers.take().map(|ours| *ours).unwrap_or_default());
                 Frame::trailers(theirs)
             }
-            (Ok(theirs), None) => Frame::trailers(theirs),
-            (Err(data), _) => data,
+            Err(data) => data,
         }
     }
 

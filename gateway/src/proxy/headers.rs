@@ -2,6 +2,8 @@
 //!
 //! Headers that speak of one connection only (RFC 9110 §7.6.1) end here, those that `Connection` names included. One pass over
 //! the names finds which headers matter here ([`Scan`]), so that what is not there costs no look-up.
+//! Names that begin with `tollgate-` are the gateway's own to callers: an upstream's never reach one, told or not, in the
+//! head or after the body, so that no upstream can say what a call cost.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
@@ -67,7 +69,12 @@ pub(crate) enum Bit {
     Traceparent = 1 << 15,
     Cookie = 1 << 16,
     ContentType = 1 << 17,
+    /// Any that begins as the gateway's own do.
+    Own = 1 << 18,
 }
+
+/// Begins the names of what the gateway tells callers.
+const OWN: &str = "tollgate-";
 
 /// Those that end here whatever they say.
 const REST: [(&HeaderName, Bit); 8] = [
@@ -112,6 +119,9 @@ impl Scan {
 
 /// The bit of a name; lengths tell nearly all names apart before a byte is compared.
 fn bit(name: &str) -> u32 {
+    if is_own(name) {
+        return Bit::Own as u32;
+    }
     let (known, bit) = match name.len() {
         2 => ("te", Bit::Te),
         3 => ("via", Bit::Via),
@@ -134,6 +144,19 @@ fn bit(name: &str) -> u32 {
         _ => return 0,
     };
     if name == known { bit as u32 } else { 0 }
+}
+
+fn is_own(name: &str) -> bool {
+    name.starts_with(OWN)
+}
+
+/// Takes off what only the gateway may tell a caller.
+pub(crate) fn strip_own(headers: &mut HeaderMap) {
+    let own: Vec<HeaderName> =
+        headers.keys().filter(|name| is_own(name.as_str())).cloned().collect();
+    for name in own {
+        headers.remove(name);
+    }
 }
 
 /// Takes off what speaks of one connection only.
@@ -371,11 +394,14 @@ mod tests {
             ("traceparent", Bit::Traceparent),
             ("cookie", Bit::Cookie),
             ("content-type", Bit::ContentType),
+            ("tollgate-cost", Bit::Own),
+            ("tollgate-price", Bit::Own),
+            ("tollgate-balance", Bit::Own),
         ];
         for (name, known) in others {
             assert_eq!(bit(name), known as u32, "{name}");
         }
-        assert_eq!(bit("accept"), 0);
+        assert_eq!((bit("accept"), bit("tollgate")), (0, 0));
     }
 
     #[test]

@@ -74,6 +74,26 @@ async fn a_streamed_body_is_followed_by_the_charge_where_the_client_takes_traile
     assert!(!plain.body.contains("tollgate"), "{}", plain.body);
 }
 
+/// What an upstream said of the cost reached callers of a proxy that tells nothing.
+#[tokio::test]
+async fn no_upstream_says_what_a_call_cost() {
+    let lies: String = FACTS.iter().map(|(name, _)| format!("{name}: 777\r\n")).collect();
+    let lies = format!("{lies}Tollgate-Top-Up-Url: https://evil.test\r\nx-kept: 1\r\n");
+    let streamed = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-kept, tollgate-cost\r\n{lies}\r\n5\r\nhello\r\n0\r\n{lies}\r\n"
+    );
+    let lines = ["x-api-key: good", "te: trailers", "connection: te"];
+    for call_headers in [CallHeaders::Never, CallHeaders::OnRequest, CallHeaders::Always] {
+        let gateway = telling(&streamed, call_headers).await;
+        let answer = gateway.client().await.got("/", &lines).await;
+        let whole = format!("{}{}", answer.head, answer.body).to_ascii_lowercase();
+        assert!(!whole.contains("777") && !whole.contains("evil"), "{call_headers:?}: {whole}");
+        assert_eq!(whole.matches("x-kept: 1\r\n").count(), 2, "{call_headers:?}: {whole}");
+        let is_told = answer.header("tollgate-cost") == Some("0.025");
+        assert_eq!(is_told, call_headers == CallHeaders::Always, "{whole}");
+    }
+}
+
 #[tokio::test]
 async fn http2_gets_the_charge_as_trailers_of_a_stream() {
     let streamed = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
