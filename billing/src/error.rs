@@ -3,6 +3,7 @@
 use tollgate_ledger_store::book::BookError;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
 
+use crate::connector::ConnectorError;
 use crate::currency::AmountError;
 use crate::stripe::StripeError;
 use crate::vault::VaultError;
@@ -53,6 +54,9 @@ pub enum BillingError {
     /// Stripe refused, or cannot be asked; the error says whether something may have happened.
     #[error(transparent)]
     Stripe(#[from] StripeError),
+    /// The connector refused: nothing was changed, but where it says how much was.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),

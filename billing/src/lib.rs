@@ -20,6 +20,7 @@
 //! stored (`ledger-store`).
 
 pub mod attempts;
+pub mod connector;
 pub mod currency;
 pub mod customers;
 pub mod integrations;

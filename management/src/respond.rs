@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tollgate_billing::BillingError;
+use tollgate_billing::connector::ConnectorError;
 use tollgate_billing::stripe::StripeError;
 use tollgate_ledger_store::catalogue::error::What;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
@@ -193,6 +194,7 @@ fn billing_kind(error: &BillingError) -> Kind {
         BillingError::Precondition(_) => kind(Http::BAD_REQUEST, "FAILED_PRECONDITION", None),
         BillingError::Contended { .. } => retried(Http::CONFLICT, "ABORTED", None),
         BillingError::Stripe(error) => stripe_kind(error),
+        BillingError::Connector(error) => connector_kind(error),
         BillingError::Vault(_) => kind(
             Http::INTERNAL_SERVER_ERROR,
             "INTERNAL",
@@ -224,6 +226,34 @@ fn stripe_kind(error: &StripeError) -> Kind {
         StripeError::Missing(_) => precondition("tollgate.stripe.no_such_object"),
         StripeError::Reused(_) | StripeError::Invalid(_) => {
             kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", Some("tollgate.stripe.refused"))
+        }
+    }
+}
+
+fn connector_kind(error: &ConnectorError) -> Kind {
+    use StatusCode as Http;
+    match error {
+        ConnectorError::Operation { .. } => kind(
+            Http::BAD_REQUEST,
+            "INVALID_ARGUMENT",
+            Some("tollgate.connector.no_such_operation"),
+        ),
+        ConnectorError::Throttled { .. } => retried(
+            Http::TOO_MANY_REQUESTS,
+            "RESOURCE_EXHAUSTED",
+            Some("tollgate.connector.throttled"),
+        ),
+        ConnectorError::ServiceDisabled { .. } => {
+            kind(Http::FORBIDDEN, "PERMISSION_DENIED", Some("SERVICE_DISABLED"))
+        }
+        ConnectorError::RoleMissing { .. } => {
+            kind(Http::FORBIDDEN, "PERMISSION_DENIED", Some("IAM_PERMISSION_DENIED"))
+        }
+        ConnectorError::SecretHidden(_) => {
+            kind(Http::FORBIDDEN, "PERMISSION_DENIED", Some("tollgate.connector.secret_hidden"))
+        }
+        ConnectorError::Part { .. } => {
+            kind(Http::CONFLICT, "ABORTED", Some("tollgate.connector.partly_done"))
         }
     }
 }
