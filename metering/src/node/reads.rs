@@ -150,13 +150,15 @@ impl NodeWallet {
     fn merge_holds(&mut self, read: &BTreeMap<Incarnation, ReadHold>, wall: UnixMillis) {
         for (incarnation, held) in read {
             let durable = Some((held.amount, held.seq));
-            let new = Hold { amount: held.amount, seq: held.seq, fresh_at: wall, durable };
+            let (amount, seq) = (held.amount, held.seq);
+            let new = Hold { amount, seq, fresh_at: wall, durable, owed: None };
             match self.holds.get_mut(incarnation) {
                 // What was acknowledged since the read began is not undone by it.
                 Some(hold) if hold.seq >= held.seq => {
                     if hold.durable.is_none_or(|(_, seq)| seq <= held.seq) {
                         hold.durable = durable;
                     }
+                    hold.pay(held.seq);
                 }
                 Some(hold) => {
                     *hold = new;

@@ -35,6 +35,9 @@ pub(super) struct Hold {
     pub(super) fresh_at: UnixMillis,
     /// What the ledger is known to hold.
     pub(super) durable: Option<(Money, i64)>,
+    /// A write of this `seq`, under way, wanted or of unknown outcome: until one as late is
+    /// acknowledged the ledger may hold anything.
+    pub(super) owed: Option<i64>,
 }
 
 /// Units for suspense.
@@ -171,7 +174,7 @@ impl NodeWallet {
     }
 
     fn hold(&mut self, incarnation: Incarnation, amount: Money, seq: i64, now: UnixMillis) {
-        let new = Hold { amount, seq, fresh_at: now, durable: None };
+        let new = Hold { amount, seq, fresh_at: now, durable: None, owed: None };
         let hold = self.holds.entry(incarnation).or_insert(new);
         if seq < hold.seq {
             return;
@@ -179,7 +182,7 @@ impl NodeWallet {
         if hold.amount != amount || hold.durable.is_none() {
             self.changes += 1;
         }
-        *hold = Hold { amount, seq, fresh_at: now, durable: hold.durable };
+        (hold.amount, hold.seq, hold.fresh_at) = (amount, seq, now);
     }
 
     /// Open holds of incarnations that are not in `own`. A hold counts as long as its gateway is
@@ -202,6 +205,17 @@ impl NodeWallet {
 
     pub(super) fn is_connected(&self, incarnation: Incarnation) -> bool {
         self.subscribers.values().any(|each| each.own.incarnations.contains(&incarnation))
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    /// The ledger holds what was written with this `seq`, or later.
+    pub(super) fn pay(&mut self, seq: i64) {
+        if self.owed.is_some_and(|owed| owed <= seq) {
+            self.owed = None;
+        }
     }
 }
 

@@ -159,6 +159,11 @@ impl NodeWallet {
             return writes;
         }
         self.is_writing = true;
+        for row in &writes.holds {
+            if let Some(hold) = self.holds.get_mut(&row.incarnation) {
+                hold.owed = Some(row.seq);
+            }
+        }
         self.unsettled.values_mut().for_each(Unsettled::begin_write);
         for (stream, subscriber) in &mut self.subscribers {
             subscriber.writing_seq = latest(*stream).seq;
@@ -186,6 +191,7 @@ impl NodeWallet {
                 && hold.durable.is_none_or(|(_, seq)| seq <= row.seq)
             {
                 hold.durable = Some((row.amount, row.seq));
+                hold.pay(row.seq);
             }
         }
         for row in &acknowledged.suspense {
@@ -352,13 +358,13 @@ impl NodeWallet {
             {
                 hold.fresh_at = wall;
                 hold.seq += 1;
-                hold.durable = None;
+                hold.owed = Some(hold.seq);
             }
         }
     }
 }
 
-/// Whether the ledger has another amount; none is as good as nothing.
+/// Whether the ledger has another amount, or may have; none is as good as nothing.
 fn is_unwritten(hold: &Hold) -> bool {
-    hold.durable.map_or(Money::ZERO, |(amount, _)| amount) != hold.amount
+    hold.owed.is_some() || hold.durable.map_or(Money::ZERO, |(amount, _)| amount) != hold.amount
 }

@@ -316,6 +316,38 @@ fn what_the_ledger_holds_of_a_hold_does_not_go_back() {
     assert!(!node.is_dirty(), "the hold of the early read is older than what was read later");
 }
 
+/// A hold's write had no known outcome, or was to be repeated, when the call ended: nothing held and
+/// nothing known to be held looked alike, nothing was written, and once the node had forgotten the
+/// wallet it read the hold back and believed it as long as the gateway was connected.
+#[test]
+fn a_hold_that_may_have_been_written_is_given_back_in_the_ledger() {
+    let one = incarnation(11);
+    let held =
+        |text: &str, seq| Part { held: Some(text.parse().unwrap()), ..part(one, seq, Vec::new()) };
+    let minute = NOW.plus(Duration::from_secs(60));
+    for is_refreshed in [false, true] {
+        let (mut node, mut ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
+        node.subscribe(A, own(1, &[one]));
+        reread(&mut node, &ledger, mark(0, 0));
+        node.report(A, 1, &held("0.5", 10), NOW);
+        if is_refreshed {
+            persist(&mut node, &mut ledger, mark(1, 10));
+            assert!(!node.is_dirty());
+            node.refresh_holds(minute, HOLD_LIFE);
+            assert!(node.is_dirty(), "other nodes must hear that its gateway lives");
+        }
+        // The ledger takes it, and the node does not hear so.
+        let unknown = node.begin_write(|_| mark(1, 10), NOW);
+        ledger.write(&unknown);
+        node.report(A, 2, &held("0", 20), NOW);
+        node.end_write(&unknown.acknowledged(&[], false, false), false);
+        assert!(!node.is_idle());
+        persist(&mut node, &mut ledger, mark(2, 20));
+        assert_eq!(ledger.holds[&one], ReadHold { amount: Money::ZERO, seq: 20 });
+        assert!(!node.is_dirty());
+    }
+}
+
 #[test]
 fn a_minute_of_usage_is_a_row_once_it_is_over() {
     let (mut node, ledger) = (NodeWallet::new(wallet()), FakeLedger::new());
