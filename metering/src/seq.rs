@@ -26,6 +26,10 @@ pub struct Sequence {
 /// may be off the ledger's.
 const DISAGREEMENT_MAX: Duration = Duration::from_secs(120);
 
+/// How long an answer that tells the time may take. Whoever was stopped between question and answer
+/// cannot tell how old the answer is, and the first time that is heard has nothing to be held against.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// For how long a much earlier time is taken for a late message. What lay in a socket while the
 /// process or its machine was stopped is read in a moment.
 const DOUBT: Duration = Duration::from_secs(10);
@@ -44,6 +48,23 @@ impl Sequence {
             return;
         }
         self.heard = Some((service_time, now));
+    }
+
+    /// Takes the service's time out of the answer to a question that was asked at the monotonic time
+    /// `asked`, and says whether it did: of an answer that took too long nothing is to be believed
+    /// but that the question has to be asked again.
+    #[must_use]
+    pub fn hear_answer(
+        &mut self,
+        service_time: UnixMillis,
+        asked: Duration,
+        now: Duration,
+    ) -> bool {
+        if now.saturating_sub(asked) > ANSWER_AGE_MAX {
+            return false;
+        }
+        self.hear(service_time, now);
+        true
     }
 
     /// The service's time at the monotonic time `now`; `None` until it was heard.
@@ -100,6 +121,18 @@ mod tests {
         assert_eq!(sequence.service_time(late), known);
         sequence.hear(told.plus(late), late + SECOND);
         assert_eq!(sequence.service_time(late + SECOND), Some(told.plus(late)));
+    }
+
+    /// A gateway that was stopped for days in its first moment read when it went on what it had
+    /// asked for before: its first word of the time, and days old.
+    #[test]
+    fn an_answer_that_took_too_long_is_not_believed_even_where_nothing_else_is_known() {
+        let mut sequence = Sequence::default();
+        let told = UnixMillis(1_000_000);
+        assert!(!sequence.hear_answer(told, SECOND, 1_123_200 * SECOND));
+        assert_eq!(sequence.service_time(1_123_200 * SECOND), None);
+        assert!(sequence.hear_answer(told, SECOND, SECOND + ANSWER_AGE_MAX));
+        assert_eq!(sequence.service_time(SECOND + ANSWER_AGE_MAX), Some(told));
     }
 
     #[test]

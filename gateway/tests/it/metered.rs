@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use tollgate_gateway::admission::{
     Admission, CallHead, CallHold, Decision, Multiplier, MultiplierSource,
 };
-use tollgate_gateway::clock::SystemClock;
+use tollgate_gateway::clock::{Clock, SystemClock};
 use tollgate_gateway::config::{Proxy, Unpriced};
 use tollgate_gateway::metered::NotReady;
 use tollgate_gateway::refusal::{Refusal, Refused};
@@ -42,18 +42,33 @@ impl Wallets {
 
     /// Starts with settings of its own.
     pub(crate) fn start_with(addresses: Vec<String>, edit: impl FnOnce(&mut SyncSettings)) -> Self {
+        Self::start_under(Arc::new(SystemClock::start()), addresses, edit)
+    }
+
+    fn start_under(
+        clock: Arc<dyn Clock>,
+        addresses: Vec<String>,
+        edit: impl FnOnce(&mut SyncSettings),
+    ) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = SyncSettings::new("gateway-1", dir.path());
         settings.balance_sync = addresses;
         settings.staleness_limit_ms = 3_000;
         settings.fetch_timeout_ms = 3_000;
         edit(&mut settings);
-        let (metered, registry) = Self::begin(&settings);
+        let (metered, registry) = Self::begin_at(&settings, clock);
         Self { metered, registry, settings, dir }
     }
 
     fn begin(settings: &SyncSettings) -> (Arc<Metered>, prometheus::Registry) {
-        let (clock, registry) = (Arc::new(SystemClock::start()), prometheus::Registry::new());
+        Self::begin_at(settings, Arc::new(SystemClock::start()))
+    }
+
+    fn begin_at(
+        settings: &SyncSettings,
+        clock: Arc<dyn Clock>,
+    ) -> (Arc<Metered>, prometheus::Registry) {
+        let registry = prometheus::Registry::new();
         (Metered::start(settings, &registry, clock).unwrap(), registry)
     }
 
@@ -329,6 +344,35 @@ async fn a_ledger_that_does_not_know_an_incarnation_registers_it_again() {
     until("registered again", || ledger.with(|books| books.registered.len()) >= 2).await;
     node.script(|script| script.refuses = None);
     until("counted", || ledger.units() == units(2)).await;
+    ledger.with(|books| assert_eq!(books.registered[0], books.registered[1]));
+}
+
+/// The clock of a gateway that was stopped for a day while a node answered its first question.
+struct StoppedOnce {
+    clock: SystemClock,
+    ledger: Ledger,
+}
+
+impl Clock for StoppedOnce {
+    fn monotonic(&self) -> Duration {
+        let was_asked = self.ledger.with(|books| !books.registered.is_empty());
+        let stopped = if was_asked { Duration::from_secs(86_400) } else { Duration::ZERO };
+        self.clock.monotonic() + stopped
+    }
+
+    fn unix_us(&self) -> i64 {
+        self.clock.unix_us()
+    }
+}
+
+#[tokio::test]
+async fn a_registration_that_was_answered_too_late_is_asked_for_again() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    let clock = StoppedOnce { clock: SystemClock::start(), ledger: ledger.clone() };
+    let wallets = Wallets::start_under(Arc::new(clock), vec![node.url()], |_| {});
+    until("asked again", || ledger.with(|books| books.registered.len()) >= 2).await;
+    wallets.until_ready().await;
     ledger.with(|books| assert_eq!(books.registered[0], books.registered[1]));
 }
 

@@ -94,6 +94,7 @@ pub(crate) struct Entry {
     node: Option<usize>,
     is_changed: bool,
     pub(crate) is_blocked: bool,
+    /// Zero while nobody uses it.
     used_at: Duration,
 }
 
@@ -129,9 +130,18 @@ struct Pending {
     is_final: bool,
 }
 
+/// Which process of a gateway asked, and when by its monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) process: u32,
+    pub(crate) at: Duration,
+}
+
 /// A node's answer to a gateway that registers an incarnation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registered {
+    /// When it was asked for, by the gateway's monotonic clock.
+    pub(crate) asked: Duration,
     pub(crate) incarnation: Incarnation,
     pub(crate) generation: u32,
     pub(crate) service_time: UnixMillis,

@@ -12,6 +12,7 @@ use tollgate_metering::{Incarnation, UnixMillis};
 use uuid::Uuid;
 
 use super::clock::Clock;
+use super::gateway::Asked;
 use super::storage::Work;
 use super::{Event, World};
 use crate::fault::Fault;
@@ -295,22 +296,21 @@ impl World {
     }
 
     /// A gateway asks for an incarnation's birth.
-    pub(super) fn register_asked(&mut self, n: usize, g: usize, of: u32, id: Uuid) {
+    pub(super) fn register_asked(&mut self, n: usize, g: usize, asked: Asked, id: Uuid) {
         if self.is_cut(g, n, true) || !self.nodes[n].is_serving() {
             return;
         }
         let born = self.nodes[n].wall(self.now);
         let (process, generation) = (self.nodes[n].process, self.nodes[n].generation);
-        self.ask(Some(n), generation, Work::Register { n, process, g, of, id, born });
+        self.ask(Some(n), generation, Work::Register { n, process, g, asked, id, born });
     }
 
     /// The ledger has an incarnation's birth.
     pub(super) fn register_done(
         &mut self,
-        n: usize,
-        process: u32,
+        (n, process): (usize, u32),
         g: usize,
-        of: u32,
+        asked: Asked,
         incarnation: Incarnation,
     ) {
         if !self.nodes[n].is_up() || self.nodes[n].process != process || self.is_cut(g, n, false) {
@@ -319,11 +319,12 @@ impl World {
         let node = &mut self.nodes[n];
         node.incarnations.insert(incarnation.id, incarnation.born);
         let answer = super::gateway::Registered {
+            asked: asked.at,
             incarnation,
             generation: node.generation,
             service_time: node.wall(self.now),
         };
         let delay = self.delay(g, n);
-        self.after(delay, Event::Registered { g, process: of, answer });
+        self.after(delay, Event::Registered { g, process: asked.process, answer });
     }
 }

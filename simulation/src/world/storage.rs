@@ -13,6 +13,7 @@ use tollgate_metering::{
 };
 use uuid::Uuid;
 
+use super::gateway::Asked;
 use super::ledger::Ledger;
 use super::{Event, World};
 use crate::fault::Fault;
@@ -57,7 +58,7 @@ pub(crate) enum Work {
     Commit { task: u64, w: usize, change: Box<Change>, is_applied: bool },
     Grant { n: usize, process: u32, era: u64, w: usize, change: Box<Change>, is_applied: bool },
     Find { task: u64, w: usize, id: String, found: Option<Box<Entry>> },
-    Register { n: usize, process: u32, g: usize, of: u32, id: Uuid, born: UnixMillis },
+    Register { n: usize, process: u32, g: usize, asked: Asked, id: Uuid, born: UnixMillis },
     End { n: usize, process: u32, stream: u64, incarnation: Incarnation, seq: i64 },
     Look { n: usize, process: u32, before: UnixMillis, clock: UnixMillis, generation: u32 },
     Purge { task: u64, w: usize, below: UnixMillis, timestamp: i64 },
@@ -247,13 +248,13 @@ impl World {
                 }
             }
             Work::Find { task, found, .. } => self.found(task, found.map(|entry| *entry), answer),
-            Work::Register { n, process, g, of, id, born } => {
+            Work::Register { n, process, g, asked, id, born } => {
                 if events > 0 {
-                    let work = Work::Register { n, process, g, of, id, born };
+                    let work = Work::Register { n, process, g, asked, id, born };
                     self.ops.insert(op, Op { generation, work, answer, events });
                 }
                 if answer == Answered::Done {
-                    self.register_done(n, process, g, of, Incarnation { born, id });
+                    self.register_done((n, process), g, asked, Incarnation { born, id });
                 }
             }
             Work::End { n, process, stream, incarnation, seq } => {

@@ -21,6 +21,11 @@ impl Hub {
     /// Takes the service's time, for reports and for calls.
     pub(super) fn hear_time(&mut self, service_time: UnixMillis, now: Duration) {
         self.sequence.hear(service_time, now);
+        self.tell_time(now);
+    }
+
+    /// Tells calls the service's time as it is known now.
+    pub(super) fn tell_time(&self, now: Duration) {
         if let Some(time) = self.sequence.service_time(now) {
             self.parts.wallets.books.hear(time, now);
         }

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{Hub, kept, restart};
+use crate::clock::Clock;
 use crate::spend_file::{SpendFile, SpendFileError, SpendFolder};
 use crate::sync_client::connection::Stream;
 use crate::sync_client::hub::report::Lines;
@@ -42,6 +43,8 @@ pub(super) enum Born {
 /// A node's answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Registered {
+    /// When the node was asked, by the monotonic clock.
+    asked: Duration,
     incarnation: Incarnation,
     generation: u32,
     service_time: UnixMillis,
@@ -57,7 +60,7 @@ impl Hub {
         }
         let (clients, gateway) = (self.parts.clients.clone(), self.parts.gateway.clone());
         let (folder, lives) = (self.parts.folder.clone(), self.lives.clone());
-        let disk = self.parts.disk;
+        let (disk, clock) = (self.parts.disk, Arc::clone(&self.parts.clock));
         tokio::spawn(async move {
             let made = match file {
                 Some(file) => Ok(file),
@@ -68,7 +71,8 @@ impl Hub {
             };
             let born = match made {
                 Ok(file) => {
-                    let registered = register(&clients, file.incarnation().id, &gateway).await;
+                    let id = file.incarnation().id;
+                    let registered = register(&clients, id, &gateway, &*clock).await;
                     Born::New { file, registered }
                 }
                 Err(failure) => Born::Failed(failure),
@@ -85,9 +89,9 @@ impl Hub {
         }
         warn!(%incarnation, "the ledger does not know this incarnation; it is registered again");
         let (clients, gateway) = (self.parts.clients.clone(), self.parts.gateway.clone());
-        let lives = self.lives.clone();
+        let (lives, clock) = (self.lives.clone(), Arc::clone(&self.parts.clock));
         tokio::spawn(async move {
-            let registered = register(&clients, incarnation, &gateway).await;
+            let registered = register(&clients, incarnation, &gateway, &*clock).await;
             lives.send(Born::Again { registered }).await.ok();
         });
     }
@@ -96,13 +100,20 @@ impl Hub {
         match born {
             Born::New { file, registered } => {
                 self.is_rotating = false;
-                self.heard(registered);
-                self.start_life(file, registered);
+                if self.heard(registered) {
+                    self.start_life(file, registered);
+                } else {
+                    self.begin_life(Some(file));
+                }
             }
             Born::Again { registered } => {
-                self.reregistering.remove(&registered.incarnation.id);
-                self.heard(registered);
-                self.reborn(registered.incarnation);
+                let incarnation = registered.incarnation;
+                self.reregistering.remove(&incarnation.id);
+                if self.heard(registered) {
+                    self.reborn(incarnation);
+                } else {
+                    self.register_again(incarnation.id);
+                }
             }
             Born::Failed(failure) => {
                 self.is_rotating = false;
@@ -112,9 +123,16 @@ impl Hub {
         }
     }
 
-    fn heard(&mut self, registered: Registered) {
+    /// Takes the time and the generation out of an answer, unless it took so long that it has to be
+    /// asked for again: then it says so with `false`.
+    fn heard(&mut self, registered: Registered) -> bool {
+        let Registered { asked, service_time, .. } = registered;
         let now = self.now();
-        self.hear_time(registered.service_time, now);
+        if !self.sequence.hear_answer(service_time, asked, now) {
+            warn!(after = ?now.saturating_sub(asked), "registration was answered too late");
+            return false;
+        }
+        self.tell_time(now);
         if self.generation.is_some_and(|known| known < registered.generation) {
             self.hear_generation(registered.generation);
             self.health_changed();
@@ -126,6 +144,7 @@ impl Hub {
             self.generation = Some(registered.generation);
             self.block_kept();
         }
+        true
     }
 
     fn start_life(&mut self, file: SpendFile, registered: Registered) {
@@ -264,16 +283,22 @@ pub(crate) fn unborn(folder: &SpendFolder) -> Result<SpendFile, SpendFileError> 
 }
 
 /// Asks every node in turn until one registers the incarnation.
-async fn register(clients: &[NodeClient], id: Uuid, gateway: &str) -> Registered {
+async fn register(
+    clients: &[NodeClient],
+    id: Uuid,
+    gateway: &str,
+    clock: &dyn Clock,
+) -> Registered {
     loop {
         for client in clients {
             let request = v1::RegisterRequest {
                 incarnation_id: id.as_bytes().to_vec(),
                 gateway: gateway.to_owned(),
             };
+            let asked = clock.monotonic();
             let answer = timeout(REGISTER_TIMEOUT, client.sync().register(request)).await;
             let failure = match answer.map(|answer| answer.map(tonic::Response::into_inner)) {
-                Ok(Ok(answer)) => match read(&answer) {
+                Ok(Ok(answer)) => match read(&answer, asked) {
                     Ok(registered) => return registered,
                     Err(unreadable) => unreadable.to_line(),
                 },
@@ -286,8 +311,12 @@ async fn register(clients: &[NodeClient], id: Uuid, gateway: &str) -> Registered
     }
 }
 
-fn read(answer: &v1::RegisterResponse) -> Result<Registered, tollgate_proto::WireError> {
+fn read(
+    answer: &v1::RegisterResponse,
+    asked: Duration,
+) -> Result<Registered, tollgate_proto::WireError> {
     Ok(Registered {
+        asked,
         incarnation: tollgate_proto::incarnation("incarnation", &answer.incarnation)?,
         generation: answer.generation,
         service_time: UnixMillis(answer.service_time_ms),

@@ -10,7 +10,7 @@ use super::super::network::Up;
 use super::super::{Event, World};
 use super::file::File;
 use super::kept::Kept;
-use super::{Registered, SWEEP_EVERY};
+use super::{Asked, Registered, SWEEP_EVERY};
 use crate::trace::note;
 use std::sync::Arc;
 
@@ -48,7 +48,8 @@ impl World {
         }
         let n = self.gateways[g].dice.place(self.nodes.len());
         let delay = self.delay(g, n);
-        self.after(delay, Event::Register { n, g, process, id });
+        let asked = Asked { process, at: self.monotonic(g) };
+        self.after(delay, Event::Register { n, g, asked, id });
         let again = if self.setup.pace(self.now).is_some() {
             Duration::from_secs(20)
         } else {
@@ -66,7 +67,10 @@ impl World {
         let now = self.monotonic(g);
         let id = answer.incarnation.id;
         let Some(run) = self.process(g) else { return };
-        run.sequence.hear(answer.service_time, now);
+        if !run.sequence.hear_answer(answer.service_time, answer.asked, now) {
+            // It is being asked for again.
+            return;
+        }
         let is_new = run.rotating == Some(id);
         let is_again = run.reregistering.remove(&id);
         if run.generation.is_some_and(|known| known < answer.generation) {
