@@ -397,6 +397,17 @@ impl Wallet {
         packed.into_iter().chain(whole.into_iter().flatten())
     }
 
+    /// Everybody's units on the meters that are known.
+    ///
+    /// # Errors
+    /// A [`RatingError`] where a sum is out of range.
+    pub fn units(&self) -> Result<Vec<(Arc<Tariff>, Units)>, RatingError> {
+        match &self.0 {
+            Form::Packed(packed) => packed.unpack().units(),
+            Form::Whole(whole) => whole.units(),
+        }
+    }
+
     /// Sum of the open holds of one incarnation.
     #[must_use]
     pub fn held(&self, life: Life) -> Money {

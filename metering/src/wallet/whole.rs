@@ -249,6 +249,11 @@ impl Whole {
             .flat_map(|tally| tally.own.iter().map(|register| (&tally.tariff, *register)))
     }
 
+    pub(super) fn units(&self) -> Result<Vec<(Arc<Tariff>, Units)>, RatingError> {
+        let counted = |tally: &Tally| Ok((Arc::clone(&tally.tariff), tally.units()?));
+        self.tallies.iter().map(counted).collect()
+    }
+
     pub(super) fn held_by(&self, life: Life) -> Money {
         held_of(&self.holds, life)
     }

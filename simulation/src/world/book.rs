@@ -19,15 +19,22 @@ use tollgate_metering::{
 use uuid::Uuid;
 
 use super::storage::{Answered, Reader, Work};
-use super::truth::Payment;
 use super::{Event, World};
 use crate::fault::Fault;
 use crate::trace::note;
 
 mod keeping;
+mod people;
 
 /// Attempts before a caller is told that the outcome is unknown.
 const ATTEMPTS_MAX: u32 = 8;
+
+/// Who is told "unknown" again and again waits longer each time, until this many times as long: a
+/// minute, which the quiet at the end leaves time for.
+const DOUBT_ROUNDS_MAX: u32 = 12;
+
+/// Attempts after which housekeeping leaves a wallet to its next round.
+const KEEP_ATTEMPTS_MAX: u32 = 60;
 
 /// Age of incarnations that the horizon leaves behind.
 pub(super) const HORIZON_AGE: Duration = Duration::from_secs(10 * 86_400);
@@ -89,52 +96,6 @@ impl World {
         self.after(Duration::ZERO, Event::Task { task });
     }
 
-    pub(super) fn pay_in(&mut self, w: usize, amount: Money, callers: usize) {
-        let id = format!("pay-{}", self.truth.number());
-        self.book(w, &id, Amount::Credit(amount), callers);
-    }
-
-    pub(super) fn take_out(&mut self, w: usize, amount: Money, is_fee: bool) {
-        let id = format!("take-{}", self.truth.number());
-        let amount = if is_fee { Amount::Fee(amount) } else { Amount::Adjust(amount) };
-        self.book(w, &id, amount, 1);
-    }
-
-    fn book(&mut self, w: usize, id: &str, amount: Amount, callers: usize) {
-        let nanos = match amount {
-            Amount::Credit(amount) => amount.nanos(),
-            Amount::Adjust(amount) | Amount::Fee(amount) => -amount.nanos(),
-            Amount::Resolve(..) => 0,
-        };
-        let kind = amount.kind();
-        let payment = Payment { w, amount: nanos, kind };
-        self.truth.payments.insert(entry_id(kind, id), payment);
-        note!(self, "{} callers book {} of wallet {}: {}", callers, id, w, nanos);
-        for _ in 0..callers {
-            self.add_task(w, What::Book { id: id.to_owned(), amount });
-        }
-    }
-
-    pub(super) fn set_limit(&mut self, w: usize, limit: Money) {
-        self.add_task(w, What::Limit(limit));
-    }
-
-    /// A person changes the overspend policy.
-    pub(super) fn set_policy(&mut self, w: usize, is_strict: bool) {
-        let policy = if is_strict { Overspend::Strict } else { Overspend::Optimistic };
-        self.add_task(w, What::Policy(policy));
-    }
-
-    /// A person says that an incarnation will not come back.
-    pub(super) fn retire(&mut self, incarnation: Incarnation) {
-        if let Some(registered) = self.ledger.registry.get_mut(&incarnation.id) {
-            registered.is_retired = true;
-        }
-        for w in 0..self.setup.wallets.len() {
-            self.add_task(w, What::Retire(incarnation));
-        }
-    }
-
     /// A grant of a node is applied.
     pub(super) fn commit_grant(&mut self, w: usize, change: &Change) -> bool {
         if self.is(Fault::NoEpoch) {
@@ -145,69 +106,39 @@ impl World {
         self.commit(w, 0, change)
     }
 
-    /// A person decides about the first open suspense of a wallet.
-    pub(super) fn resolve(&mut self, w: usize, is_charged: bool) {
-        let stored = &self.ledger.wallets[w];
-        let open = stored.suspense.iter().find_map(|(key, (units, counted))| {
-            let suspended = Suspended { key: *key, units: *units, counted: *counted };
-            let open = booking::open_suspense(&stored.account, &stored.registers, &suspended);
-            (!open.is_zero()).then_some((suspended, open))
-        });
-        let Some((suspended, open)) = open else { return };
-        // Once the cells are purged, nobody knows what of a late total was counted in time: only
-        // its gateway's file does. Such suspense is written off here.
-        let is_inside = stored.account.header.counts_incarnation(suspended.key.incarnation);
-        let is_charged = is_charged && (is_inside || suspended.key.reason != SuspenseReason::Fence);
-        let id = format!("decide-{}", self.truth.number());
-        self.book(w, &id, Amount::Resolve(suspended, open, is_charged), 1);
-    }
-
-    /// What was booked since a backup is booked again, by its ids.
-    pub(super) fn replay(&mut self) {
-        let lost: Vec<(String, Payment)> = self
-            .truth
-            .payments
-            .iter()
-            .filter(|(id, payment)| !self.ledger.wallets[payment.w].entries.contains_key(*id))
-            .map(|(id, payment)| (id.clone(), payment.clone()))
-            .collect();
-        for (id, payment) in lost {
-            let amount = Money::from_nanos(payment.amount).expect("amounts are small");
-            let amount = match payment.kind {
-                EntryKind::Credit => Amount::Credit(amount),
-                EntryKind::Adjustment => Amount::Adjust(amount.negated()),
-                EntryKind::Fee => Amount::Fee(amount.negated()),
-                // Who decided about suspense sees what is open now.
-                _ => {
-                    self.truth.payments.remove(&id);
-                    continue;
-                }
-            };
-            let (_, id) = id.split_once(':').expect("an id names its kind");
-            self.add_task(payment.w, What::Book { id: id.to_owned(), amount });
-        }
-    }
-
     /// A task begins an attempt.
     pub(super) fn step_task(&mut self, task: u64) {
-        let Some(each) = self.tasks.get_mut(&task) else { return };
-        each.attempts += 1;
-        if let What::Keep { n, process, .. } = each.what
-            && (!self.nodes[n].is_serving()
-                || self.nodes[n].process != process
-                || each.attempts > 60)
-        {
+        if self.is_given_up(task) {
             self.tasks.remove(&task);
             return;
         }
+        let Some(each) = self.tasks.get_mut(&task) else { return };
+        each.attempts += 1;
         let (w, n) = (each.w, each.what.node());
         let generation = n.map_or(self.ledger.generation, |n| self.nodes[n].generation);
         let reader = Reader::Task { task };
         self.ask(n, generation, Work::Read { reader, w, reading: Box::default() });
     }
 
+    /// Whether housekeeping of a wallet ends here: its process is gone or does not serve, and what
+    /// that one read is nothing for the next process of the node, nor for its clock; or it took
+    /// too often.
+    fn is_given_up(&self, task: u64) -> bool {
+        let Some(Task { what: What::Keep { n, process, .. }, attempts, .. }) =
+            self.tasks.get(&task)
+        else {
+            return false;
+        };
+        let node = &self.nodes[*n];
+        !node.is_serving() || node.process != *process || *attempts >= KEEP_ATTEMPTS_MAX
+    }
+
     /// The wallet was read.
     pub(super) fn task_read(&mut self, task: u64, read: Option<Read>) {
+        if self.is_given_up(task) {
+            self.tasks.remove(&task);
+            return;
+        }
         let Some(each) = self.tasks.get_mut(&task) else { return };
         let Some(read) = read else { return self.again(task) };
         each.read = Some(Box::new(read));
@@ -334,7 +265,11 @@ impl World {
     /// Tries again after a moment; a caller that was told "unknown" asks again much later.
     fn again(&mut self, task: u64) {
         let Some(each) = self.tasks.get_mut(&task) else { return };
-        let pause = if each.attempts % ATTEMPTS_MAX == 0 {
+        let rounds = each.attempts / ATTEMPTS_MAX;
+        let pause = if rounds > 0 && each.doubt.is_some() {
+            // Only another change of the wallet can end the doubt, which may be days away.
+            (Duration::from_secs(1), Duration::from_secs(5) * rounds.min(DOUBT_ROUNDS_MAX))
+        } else if each.attempts % ATTEMPTS_MAX == 0 {
             (Duration::from_secs(1), Duration::from_secs(5))
         } else {
             (Duration::from_millis(1), Duration::from_millis(200))

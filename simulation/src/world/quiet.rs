@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_metering::account::Overspend;
-use tollgate_metering::{Meter, Money, SuspenseReason};
+use tollgate_metering::{BillingType, Meter, Money, SuspenseReason};
 
 use super::{Event, World, place_of, wallet_id};
 use crate::schedule::{QUIET_BUSY, QUIET_IDLE};
@@ -108,7 +108,7 @@ impl World {
                 self.check_node(n, w, want);
             }
             for g in 0..self.gateways.len() {
-                self.check_gateway(g, w, want, limit);
+                self.check_gateway(g, w, want, limit, totals);
             }
         }
     }
@@ -133,7 +133,14 @@ impl World {
         }
     }
 
-    fn check_gateway(&mut self, g: usize, w: usize, want: Money, limit: Money) {
+    fn check_gateway(
+        &mut self,
+        g: usize,
+        w: usize,
+        want: Money,
+        limit: Money,
+        totals: &BTreeMap<Meter, u128>,
+    ) {
         // Units that a node told and then lost with its memory, and their gateway with its disk or
         // behind the fence, are believed until the process ends: a gateway may be too careful.
         let truth = &self.truth;
@@ -144,11 +151,18 @@ impl World {
         let is_lossy = !truth.lossy.is_empty()
             || !truth.retired.is_empty()
             || suspended.any(|key| key.reason == SuspenseReason::Fence);
-        let poorest = if is_lossy { World::amount(given - spent).min(want) } else { want };
+        let (poorest, richest) = if is_lossy && !self.is_one_line(w) {
+            // More units may cost less where a later revision's bands fall: what the units cost
+            // that are believed is the one right answer.
+            match self.believed(g, w, totals) {
+                Ok(believed) => (believed, believed),
+                Err(found) => return self.blame("all caches agree after quiet", || found),
+            }
+        } else {
+            (if is_lossy { World::amount(given - spent).min(want) } else { want }, want)
+        };
         let is_between = |found: Option<Money>, least: Money, most: Money| {
-            found.is_some_and(|found| {
-                found <= most && (found >= least || (is_lossy && !self.is_one_line(w)))
-            })
+            found.is_some_and(|found| found >= least && found <= most)
         };
         let Some(run) = &self.gateways[g].run else {
             return self.blame("all gateways are back", || format!("g{g} is not"));
@@ -157,13 +171,15 @@ impl World {
         let view = entry.wallet.view();
         let is_blocked = entry.is_blocked;
         let balance = view.map(|view| view.balance);
-        if !is_between(balance, poorest, want) {
+        if !is_between(balance, poorest, richest) {
             return self.blame("all caches agree after quiet", || {
-                format!("g{g} on wallet {w}: {balance:?}, should be {want}, blocked: {is_blocked}")
+                format!(
+                    "g{g} on wallet {w}: {balance:?}, should be {richest}, blocked: {is_blocked}"
+                )
             });
         }
         let available = view.map(|view| view.available);
-        let (least, above) = match (poorest.plus(limit), want.plus(limit)) {
+        let (least, above) = match (poorest.plus(limit), richest.plus(limit)) {
             (Ok(least), Ok(above)) => (least, above),
             _ => return,
         };
@@ -174,5 +190,35 @@ impl World {
                 format!("g{g} on wallet {w}: {available:?} available, should be {above:?}")
             });
         }
+    }
+
+    /// What the balance must be by the units that a gateway believes, each of which is in the ledger
+    /// or was lost.
+    fn believed(
+        &self,
+        g: usize,
+        w: usize,
+        totals: &BTreeMap<Meter, u128>,
+    ) -> Result<Money, String> {
+        let header = &self.ledger.wallets[w].account.header;
+        let wallet = self.gateways[g].run.as_ref().map(|run| &run.wallets[w].wallet);
+        let units = wallet.map(|wallet| wallet.units().expect("sums of a run are small"));
+        let mut known = totals.clone();
+        for (tariff, units) in units.into_iter().flatten() {
+            let meter = tariff.meter(wallet_id(w));
+            if !header.counts_meter(&meter) || meter.billing == BillingType::Postpaid {
+                continue;
+            }
+            let of = |sums: &BTreeMap<Meter, u128>| sums.get(&meter).copied().unwrap_or_default();
+            let charged = of(&self.truth.charged);
+            let (least, most) = (of(totals) + charged, of(&self.truth.totals) + charged);
+            let found = units.nanos();
+            if found < least || found > most {
+                return Err(format!("g{g} on {meter}: {found} nano-units, not {least} to {most}"));
+            }
+            known.insert(meter, found - charged);
+        }
+        let given = self.truth.wallets[w].given[&(header.generation, header.version)];
+        Ok(World::amount(given - self.truth.spent(wallet_id(w), &known)))
     }
 }

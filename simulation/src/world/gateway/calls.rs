@@ -194,6 +194,7 @@ impl World {
             if is_unused && is_still {
                 run.nodes[n].unsubscribe.insert(w);
                 run.wallets[w].node = None;
+                run.wallets[w].used_at = Duration::ZERO;
             } else if age.is_some_and(|age| age > staleness) {
                 run.nodes[n].subscribe.insert(w);
             }

@@ -37,6 +37,8 @@ impl World {
             Said::Mode { w, mode } => self.mode_asked(g, n, w, mode),
             Said::End => self.lose_stream(g, n, false),
         }
+        // At once: what an earlier subscription is told until then would pass for news.
+        self.send_subscriptions(g);
     }
 
     fn up(&mut self, g: usize, n: usize, stream: u64, generation: u32, own_list: u64) {
