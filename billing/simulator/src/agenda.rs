@@ -7,6 +7,22 @@ use std::collections::BTreeMap;
 pub(crate) enum Due {
     /// A bank debit clears or bounces.
     SettleDebit(String),
+    /// A refund turns out to have failed.
+    FailRefund(String),
+    /// A draft that advances by itself becomes final.
+    FinalizeInvoice(String),
+    /// An invoice is charged, or charged again.
+    CollectInvoice(String),
+    /// A subscription's period ends.
+    RenewSubscription(String),
+    /// A subscription whose first invoice was not paid is given up.
+    ExpireSubscription(String),
+    /// A subscription ends at a time that was set.
+    CancelSubscription(String),
+    /// A subscription's invoices are collected again.
+    ResumeCollection(String),
+    /// A quote can be accepted no longer.
+    ExpireQuote(String),
 }
 
 /// Work by the time it is due, in unix seconds; what is due at once happens in the order it was noted.

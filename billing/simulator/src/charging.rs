@@ -129,7 +129,7 @@ pub(crate) fn record(
         "receipt_email": intent["receipt_email"], "receipt_number": null, "receipt_url": null,
         "refunded": false, "review": null, "shipping": intent["shipping"], "source_transfer": null,
         "statement_descriptor": null, "statement_descriptor_suffix": null, "status": status,
-        "transfer_data": null, "transfer_group": null, "_disputed": 0,
+        "transfer_data": null, "transfer_group": null, "_disputed": 0, "_invoice": intent["_invoice"],
     });
     space.create(&charge, &format!("charge.{status}"));
     charge

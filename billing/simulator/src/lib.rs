@@ -20,6 +20,7 @@
 #![recursion_limit = "256"]
 
 mod agenda;
+mod calendar;
 mod cards;
 mod charging;
 mod clock;
@@ -43,6 +44,7 @@ mod settings;
 mod shape;
 mod space;
 mod store;
+mod versions;
 mod webhooks;
 mod world;
 
@@ -50,6 +52,6 @@ pub use events::DeliverySummary;
 pub use faults::{Fault, FaultKind};
 pub use handle::{Simulator, SpaceHandle};
 pub use keys::{AccountKeys, Mode};
-pub use settings::Settings;
+pub use settings::{AfterFailures, Settings};
 pub use webhooks::{WebhookFaults, sign};
 pub use world::{ControlError, Taken};

@@ -62,6 +62,11 @@ pub(crate) fn cut(space: &Space, params: &Params, kind: &str, url: &str, all: &[
     Ok(json!({ "object": "list", "url": url, "has_more": has_more, "data": data }))
 }
 
+/// A list inside an object, whole.
+pub(crate) fn embedded(url: &str, data: &[Value]) -> Value {
+    json!({ "object": "list", "url": url, "has_more": false, "total_count": data.len(), "data": data })
+}
+
 /// The filter `created`: one time, or bounds.
 struct Created {
     from: i64,

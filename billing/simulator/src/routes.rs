@@ -39,7 +39,14 @@ const TABLES: &[&[Route]] = &[
     resources::payment_methods::ROUTES,
     resources::charges::ROUTES,
     resources::disputes::ROUTES,
+    resources::invoiceitems::ROUTES,
+    resources::invoices::ROUTES,
+    resources::prices::ROUTES,
+    resources::products::ROUTES,
+    resources::quotes::ROUTES,
+    resources::refunds::ROUTES,
     resources::setup_intents::ROUTES,
+    resources::subscriptions::ROUTES,
     resources::webhook_endpoints::ROUTES,
 ];
 

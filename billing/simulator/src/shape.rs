@@ -4,15 +4,20 @@ use serde_json::{Value, json};
 
 use crate::error::{Answer, ApiError};
 use crate::space::Space;
+use crate::versions::dress;
 
 /// Deepest path of an expansion.
 const EXPAND_DEPTH_MAX: usize = 4;
+
+/// Fields that are there only when asked for.
+const INCLUDABLE: &[&str] = &["payments"];
 
 /// What a request is answered with.
 ///
 /// # Errors
 /// An expansion names a field that is no reference.
 pub(crate) fn render(space: &Space, mut object: Value, expansions: &[Value]) -> Answer {
+    dress(&mut object, &space.origin.version);
     for (number, path) in expansions.iter().enumerate() {
         let path = path.as_str().unwrap_or_default();
         let steps: Vec<&str> = path.split('.').collect();
@@ -28,6 +33,7 @@ pub(crate) fn render(space: &Space, mut object: Value, expansions: &[Value]) -> 
 /// What a webhook carries.
 pub(crate) fn event(mut event: Value, version: &str) -> Value {
     event["api_version"] = json!(version);
+    dress(&mut event, version);
     hide(&mut event);
     event
 }
@@ -38,9 +44,9 @@ fn expand(space: &Space, value: &mut Value, steps: &[&str]) -> bool {
     if let Value::Array(items) = value {
         return items.iter_mut().all(|item| expand(space, item, steps));
     }
-    // Some fields are there only when asked for.
-    let hidden = format!("_{step}");
-    if let Some(includable) = value.get(&hidden).cloned() {
+    if INCLUDABLE.contains(step)
+        && let Some(includable) = value.get(format!("_{step}")).cloned()
+    {
         value[*step] = includable;
     }
     let Some(field) = value.get_mut(*step) else { return false };
@@ -49,6 +55,7 @@ fn expand(space: &Space, value: &mut Value, steps: &[&str]) -> bool {
         Value::String(id) => match space.store.find(id) {
             Some(object) => {
                 *field = object.clone();
+                dress(field, &space.origin.version);
                 expand(space, field, rest)
             }
             None => false,

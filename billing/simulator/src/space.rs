@@ -10,6 +10,7 @@ use crate::events::Outgoing;
 use crate::idempotency::Idempotency;
 use crate::keys::Mode;
 use crate::object::{flag, text};
+use crate::settings::AfterFailures;
 use crate::store::Store;
 
 /// Characters of ids.
@@ -43,6 +44,8 @@ pub(crate) struct Space {
     pub(crate) executed: BTreeMap<String, u64>,
     /// How long a bank debit takes, in seconds.
     pub(crate) bank_debit_s: i64,
+    /// What becomes of a subscription that is not paid.
+    pub(crate) after_failures: AfterFailures,
     /// How long search does not see a new object, in seconds.
     pub(crate) search_lag_s: i64,
     /// Where this simulator listens.

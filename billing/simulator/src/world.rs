@@ -6,7 +6,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::agenda::Due;
 use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::faults::Faults;
@@ -188,11 +187,7 @@ impl World {
                     let Some(space) = self.space(&account, mode) else { break };
                     space.now = at_s;
                     space.origin = origin;
-                    match due {
-                        Due::SettleDebit(intent) => {
-                            resources::payment_intents::settle(space, &intent)
-                        }
-                    }
+                    resources::happen(space, due);
                     self.queue(&account, mode);
                 }
             }
@@ -319,6 +314,7 @@ impl World {
             outbox: Vec::new(),
             executed: BTreeMap::new(),
             bank_debit_s: self.settings.bank_debit_s,
+            after_failures: self.settings.after_failures,
             search_lag_s: self.settings.search_lag_s,
             base_url: self.base_url.clone(),
             rng: self.rng.fork(),

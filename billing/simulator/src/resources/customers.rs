@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::payment_methods;
+use super::{payment_methods, subscriptions};
 use crate::error::{Answer, ApiError};
 use crate::lists;
 use crate::object::{int, or_null, text};
@@ -147,6 +147,7 @@ fn remove(space: &mut Space, call: &Call) -> Answer {
         .filter(|method| text(method, "customer") == call.id())
         .cloned()
         .collect();
+    subscriptions::end_all_of(space, call.id());
     for method in owned {
         payment_methods::detach_from_owner(space, &method);
     }
@@ -173,6 +174,16 @@ fn create_balance_transaction(space: &mut Space, call: &Call) -> Answer {
     call.params.merge_metadata(&mut entry);
     space.store.put(entry.clone());
     Ok(entry)
+}
+
+/// Notes the currency of a customer who has none yet.
+pub(crate) fn note_currency(space: &mut Space, id: &str, currency: &str) {
+    if let Ok(mut customer) = space.at("customer", id)
+        && customer["currency"].is_null()
+    {
+        customer["currency"] = json!(currency);
+        space.store.put(customer);
+    }
 }
 
 /// Moves a customer's balance: what is positive is owed by the customer, and goes on the next invoice.

@@ -124,6 +124,19 @@ fn draft(space: &mut Space, params: &Params) -> Answer {
     Ok(intent)
 }
 
+/// A payment for an invoice, which its customer did not ask for.
+pub(crate) fn draft_for_invoice(space: &mut Space, invoice: &Value, amount: i64) -> Answer {
+    let params = Params::of(json!({
+        "amount": amount, "currency": invoice["currency"], "customer": invoice["customer"],
+        "payment_method_types": ["card", "us_bank_account", "sepa_debit"],
+    }));
+    let mut intent = draft(space, &params)?;
+    intent["_invoice"] = invoice["id"].clone();
+    intent["description"] = json!(format!("Payment for invoice {}", text(invoice, "number")));
+    space.create(&intent, "payment_intent.created");
+    Ok(intent)
+}
+
 fn one_of<'a>(params: &'a Params, name: &str, known: &[&str]) -> Result<Option<&'a str>, ApiError> {
     match params.text(name) {
         Some(value) if !known.contains(&value) => {
@@ -292,6 +305,16 @@ fn confirm_now(space: &mut Space, mut intent: Value, params: &Params) -> Answer 
     intent["_uses_sdk"] = json!(params.flag("use_stripe_sdk").unwrap_or(false));
     attempt(space, &mut intent, presence, refuses_action)?;
     Ok(intent)
+}
+
+/// Charges an invoice's intent with a payment method; where it asks for authentication, the intent waits for that.
+pub(crate) fn charge_invoice(
+    space: &mut Space,
+    intent: &mut Value,
+    method: &str,
+) -> Result<(), ApiError> {
+    intent["payment_method"] = json!(method);
+    attempt(space, intent, Presence::OnSession, false)
 }
 
 fn capture(space: &mut Space, call: &Call) -> Answer {

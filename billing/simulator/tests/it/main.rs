@@ -4,8 +4,10 @@
 
 mod client;
 mod faults;
+mod invoices;
 mod payments;
 mod receiver;
+mod subscriptions;
 mod webhooks;
 
 use client::Client;

@@ -7,7 +7,7 @@ use crate::cards::Behaviour;
 use crate::charging::{self, Presence, Verdict, behaviour_of};
 use crate::error::ApiError;
 use crate::object::{int, text};
-use crate::resources::{disputes, payment_methods};
+use crate::resources::{disputes, invoices, payment_methods};
 use crate::space::Space;
 
 /// Tries to pay an intent with its payment method; the intent is stored as the attempt left it.
@@ -83,6 +83,7 @@ pub(super) fn fail(space: &mut Space, intent: &mut Value, refusal: ApiError) -> 
     intent["payment_method"] = Value::Null;
     intent["status"] = json!("requires_payment_method");
     space.create(intent, "payment_intent.payment_failed");
+    invoices::collection::failed_by(space, intent);
     refusal.with("payment_intent", intent.clone())
 }
 
@@ -90,6 +91,7 @@ fn succeed(space: &mut Space, intent: &mut Value) {
     intent["amount_received"] = intent["amount"].clone();
     intent["status"] = json!("succeeded");
     space.create(intent, "payment_intent.succeeded");
+    invoices::collection::paid_by(space, intent);
     debug_assert!(int(intent, "amount_received") > 0, "nothing succeeds at zero");
 }
 
@@ -103,6 +105,7 @@ fn require_action(space: &mut Space, intent: &mut Value) {
     };
     intent["status"] = json!("requires_action");
     space.create(intent, "payment_intent.requires_action");
+    invoices::collection::waits_for(space, intent);
 }
 
 /// Attaches the method where it is to be used again; one that belongs to nobody is spent.
