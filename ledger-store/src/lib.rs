@@ -5,7 +5,8 @@
 //! of the ledger are therefore written once, over the trait, and hold for every backend;
 //! `tests/it/conformance.rs` lists each property once and runs it against all of them.
 //! [`Book`] books entries under ids, folds, closes and raises horizons; [`verify`] audits and
-//! exports a ledger. [`fees`] books what falls due by time.
+//! exports a ledger. [`fees`] books what falls due by time; [`charges`] reads what a wallet's lines
+//! are made of.
 //! [`DocumentStore`] keeps the catalogue (organizations, developers, apps, keys, products, plans)
 //! as versioned documents with a log of changes.
 //!
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod book;
 pub mod catalogue;
+pub mod charges;
 pub mod clock;
 pub mod cql;
 pub mod documents;

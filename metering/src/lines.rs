@@ -81,6 +81,11 @@ pub struct Line {
     pub charge: Money,
 }
 
+/// Until when what is charged of each period of a wallet that was closed is in time: a day after its
+/// end, or an hour after its first checkpoint where that came later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cutoffs(BTreeMap<Period, UnixMillis>);
+
 /// What lines are made of, all of one wallet.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
@@ -130,6 +135,47 @@ impl Day {
     }
 }
 
+// === impl Cutoffs ===
+
+impl Cutoffs {
+    /// Those of a wallet with this journal.
+    #[must_use]
+    pub fn of(entries: &[Entry]) -> Cutoffs {
+        let mut cutoffs: BTreeMap<Period, UnixMillis> = BTreeMap::new();
+        for (meter, checkpoints) in checkpoints(entries) {
+            let after_end = |entry: &&Entry| entry.at >= meter.period.end();
+            if let Some(first) = checkpoints.into_iter().find(after_end) {
+                let first = first.at.plus(CLOSING);
+                let known = cutoffs.entry(meter.period).or_insert(first);
+                *known = first.min(*known);
+            }
+        }
+        for (period, cutoff) in &mut cutoffs {
+            *cutoff = period.end().plus(IN_TIME).max(*cutoff);
+        }
+        Cutoffs(cutoffs)
+    }
+
+    /// After when nothing more becomes part of a period: what is booked later is late. Of a period
+    /// without a checkpoint it may yet move, once there is one.
+    #[must_use]
+    pub fn after(&self, period: Period) -> UnixMillis {
+        self.0.get(&period).copied().unwrap_or_else(|| period.end().plus(IN_TIME))
+    }
+
+    /// The month whose statement tells of an entry: the meter's of a checkpoint in time, else the
+    /// one that it was booked in.
+    #[must_use]
+    pub fn month(&self, entry: &Entry) -> Period {
+        let is_checkpoint =
+            matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint);
+        match entry.meter.filter(|_| is_checkpoint) {
+            Some(meter) if entry.at <= self.after(meter.period) => meter.period,
+            Some(_) | None => Period::of(entry.at),
+        }
+    }
+}
+
 // === impl Sources ===
 
 impl Sources<'_> {
@@ -138,7 +184,7 @@ impl Sources<'_> {
     /// # Errors
     /// A [`RatingError`] where prices are unknown or a sum is out of range.
     pub fn lines(&self) -> Result<Vec<Line>, RatingError> {
-        let (checkpoints, cutoffs) = (self.checkpoints(), self.cutoffs());
+        let (checkpoints, cutoffs) = (checkpoints(self.entries), Cutoffs::of(self.entries));
         let mut slices = self.slices()?;
         let mut lines = Vec::new();
         let mut before: Option<(Meter, Units)> = None;
@@ -149,7 +195,7 @@ impl Sources<'_> {
             };
             before = Some((meter, below.plus(total)?));
             let checkpoints = checkpoints.get(&meter).map_or(&[][..], Vec::as_slice);
-            let cutoff = cutoffs.get(&meter.period).copied();
+            let cutoff = cutoffs.0.get(&meter.period).copied();
             let parts = self.parts(&meter, total, charge, checkpoints, cutoff)?;
             let mut slices = slices.remove(&meter).unwrap_or_default();
             self.fit(&meter, total, &mut slices)?;
@@ -171,42 +217,6 @@ impl Sources<'_> {
             totals.insert(*meter, (known.settled_units, known.closed_charge));
         }
         Ok(totals)
-    }
-
-    /// Checkpoints by meter, in the order of their numbers.
-    fn checkpoints(&self) -> BTreeMap<Meter, Vec<&Entry>> {
-        let mut by_meter: BTreeMap<Meter, Vec<&Entry>> = BTreeMap::new();
-        for entry in self.entries {
-            let is_checkpoint =
-                matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint);
-            if let Some(meter) = entry.meter.filter(|_| is_checkpoint) {
-                by_meter.entry(meter).or_default().push(entry);
-            }
-        }
-        let number = |entry: &&Entry| {
-            let number = entry.id.rsplit('/').next().and_then(|number| number.parse::<u32>().ok());
-            number.unwrap_or(u32::MAX)
-        };
-        by_meter.values_mut().for_each(|entries| entries.sort_by_key(number));
-        by_meter
-    }
-
-    /// Until when what is charged of each period that was closed is in time: a day after its end, or
-    /// an hour after its first checkpoint where that came later.
-    fn cutoffs(&self) -> BTreeMap<Period, UnixMillis> {
-        let mut cutoffs: BTreeMap<Period, UnixMillis> = BTreeMap::new();
-        for (meter, checkpoints) in self.checkpoints() {
-            let after_end = |entry: &&Entry| entry.at >= meter.period.end();
-            if let Some(first) = checkpoints.into_iter().find(after_end) {
-                let first = first.at.plus(CLOSING);
-                let known = cutoffs.entry(meter.period).or_insert(first);
-                *known = first.min(*known);
-            }
-        }
-        for (period, cutoff) in &mut cutoffs {
-            *cutoff = period.end().plus(IN_TIME).max(*cutoff);
-        }
-        cutoffs
     }
 
     /// Entries that added to a meter's units.
@@ -369,6 +379,24 @@ impl Sources<'_> {
     fn today(&self, day: Day) -> Day {
         day.min(Day::of(self.now))
     }
+}
+
+/// Checkpoints by meter, in the order of their numbers.
+fn checkpoints(entries: &[Entry]) -> BTreeMap<Meter, Vec<&Entry>> {
+    let mut by_meter: BTreeMap<Meter, Vec<&Entry>> = BTreeMap::new();
+    for entry in entries {
+        let is_checkpoint =
+            matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint);
+        if let Some(meter) = entry.meter.filter(|_| is_checkpoint) {
+            by_meter.entry(meter).or_default().push(entry);
+        }
+    }
+    let number = |entry: &&Entry| {
+        let number = entry.id.rsplit('/').next().and_then(|number| number.parse::<u32>().ok());
+        number.unwrap_or(u32::MAX)
+    };
+    by_meter.values_mut().for_each(|entries| entries.sort_by_key(number));
+    by_meter
 }
 
 /// Adds a line, or lengthens the one before it.

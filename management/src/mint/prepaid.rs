@@ -4,6 +4,7 @@
 use axum::extract::State;
 use serde::Serialize;
 use tollgate_ledger_store::catalogue::wallet_id;
+use tollgate_ledger_store::charges::{Charges, booked};
 use tollgate_metering::lines::Day;
 use tollgate_metering::{Currency, Money, MoneyError, Period};
 
@@ -11,7 +12,7 @@ use super::date;
 use super::decimal::{self, Number};
 use super::query::Terms;
 use super::shapes::CurrencyShape;
-use crate::charges::{Charges, booked};
+use crate::charges;
 use crate::extract::At;
 use crate::permission::may;
 use crate::router::{Api, ok};
@@ -79,7 +80,7 @@ pub(crate) async fn get(
     let mut shapes = Vec::with_capacity(headers.len());
     for header in headers.iter().filter(|it| only.is_none_or(|only| it.currency == only)) {
         let wallet = wallet_id(owner.id, header.currency);
-        let Some(charges) = Charges::of(&api, wallet, span).await? else { continue };
+        let Some(charges) = charges::of(&api, wallet, span).await? else { continue };
         let sums = Sums::of(&charges, span, today).map_err(out_of_range)?;
         let shape = sums.shape(wallet.to_string(), header.currency, month).map_err(out_of_range)?;
         shapes.push(shape);

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use tollgate_ledger_store::catalogue::records::{Developer, Product};
 use tollgate_ledger_store::catalogue::wallet_id;
+use tollgate_ledger_store::charges::Charges;
 use tollgate_metering::booking::BookingError;
 use tollgate_metering::lines::{Day, Line};
-use tollgate_metering::rating::{self, Part, RatingError};
+use tollgate_metering::rating::{self, RatingError};
 use tollgate_metering::{BillingType, Currency, Meter, Money, Period, ProductId, Rates, Units};
 
 use super::reports::{out_of_range, query_error};
 use super::{Answer, developer};
-use crate::charges::{Charges, Names};
+use crate::charges::{self, Names};
 use crate::error::ApiError;
 use crate::extract::{At, Json, Parameters};
 use crate::permission::may;
@@ -132,7 +133,7 @@ async fn wallet(
 ) -> Result<(Developer, Currency, Charges), ApiError> {
     let currency = money::currency("", code)?;
     let owner = developer(api, organization, name).await?;
-    let charges = Charges::of(api, wallet_id(owner.id, currency), span).await?;
+    let charges = charges::of(api, wallet_id(owner.id, currency), span).await?;
     let no_wallet =
         || ApiError::NoWallet { developer: owner.email.clone(), currency: currency.to_string() };
     let charges = charges.ok_or_else(no_wallet)?;
@@ -181,16 +182,8 @@ fn bands(
 }
 
 fn band(line: &rating::Line) -> ExplainedBand {
-    let part = match line.part {
-        Part::Free => "free".to_owned(),
-        Part::Band(number) => format!("band {number}"),
-        Part::Step(number) => format!("step {number}"),
-        Part::Tier(number) => format!("tier {number}"),
-        Part::Discounted(number) => format!("discounted in tier {number}"),
-        Part::Before => "charged before".to_owned(),
-    };
     let (units, price) = (line.units.to_string(), line.price.to_string());
-    ExplainedBand { part, units, price, amount: line.amount.to_string() }
+    ExplainedBand { part: line.part.to_string(), units, price, amount: line.amount.to_string() }
 }
 
 /// The prices that usage is priced under.

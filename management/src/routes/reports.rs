@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderValue;
 use tollgate_ledger_store::catalogue::wallet_id;
+use tollgate_ledger_store::charges::booked;
 use tollgate_metering::booking::BookingError;
 use tollgate_metering::lines::{Day, Kind, Line};
 use tollgate_metering::{
@@ -17,7 +18,7 @@ use tollgate_metering::{
 };
 
 use super::{Answer, developer};
-use crate::charges::{Charges, Names, booked};
+use crate::charges::{self, Names};
 use crate::error::ApiError;
 use crate::extract::{At, Parameters};
 use crate::permission::may;
@@ -126,7 +127,7 @@ pub(crate) async fn statement(
     let wallet = wallet_id(owner.id, currency);
     let no_wallet =
         || ApiError::NoWallet { developer: owner.email.clone(), currency: currency.to_string() };
-    let charges = Charges::of(&api, wallet, span).await?.ok_or_else(no_wallet)?;
+    let charges = charges::of(&api, wallet, span).await?.ok_or_else(no_wallet)?;
     let today = Day::of(api.clock.now());
     let (mut opening, mut closing) = (Money::ZERO, Money::ZERO);
     let mut parts = [Money::ZERO; 7];
@@ -264,7 +265,7 @@ async fn add_wallet(
     groups: Groups,
     sums: &mut Sums,
 ) -> Result<(), ApiError> {
-    let Some(charges) = Charges::of(api, wallet, span).await? else { return Ok(()) };
+    let Some(charges) = charges::of(api, wallet, span).await? else { return Ok(()) };
     let (header, today) = (&charges.read.account.header, Day::of(api.clock.now()));
     for line in charges.lines.iter().filter(|line| span.has(line.day)) {
         add(sums, key(line, header.developer, header.currency, groups), line)?;

@@ -155,6 +155,35 @@ impl World {
         self.lines().iter().map(told).collect()
     }
 
+    /// Checks that checkpoints of a month are the lines of that month, once all is closed.
+    fn check_months(&self, lines: &[Line]) {
+        let cutoffs = Cutoffs::of(&self.entries);
+        let mut sums: BTreeMap<(Meter, Period), [Money; 2]> = BTreeMap::new();
+        let mut add = |meter: Meter, month: Period, side: usize, amount: Money| {
+            let sum = &mut sums.entry((meter, month)).or_default()[side];
+            *sum = sum.plus(amount).unwrap();
+        };
+        for line in lines {
+            add(line.meter, Period::of(line.day.start()), 0, line.charge);
+        }
+        for entry in &self.entries {
+            if matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint) {
+                add(entry.meter.unwrap(), cutoffs.month(entry), 1, entry.amount);
+            }
+        }
+        let planned = booking::checkpoint(
+            &self.account,
+            &self.registers,
+            &rates(),
+            Period::of(NOON),
+            self.now,
+            "closing",
+        );
+        if planned.unwrap().is_none() {
+            sums.iter().for_each(|(key, [told, closed])| assert_eq!(told, closed, "{key:?}"));
+        }
+    }
+
     /// Checks that lines and entries are the balance.
     fn check(&self) {
         let lines = self.lines();
@@ -178,6 +207,7 @@ impl World {
             assert!(line.kind != Kind::Usage || line.day < end, "{line:?}");
         }
         assert_eq!(sum, self.account.balance(&self.registers, &rates()).unwrap());
+        self.check_months(&lines);
         for (meter, units) in self.account.units(&self.registers, |_| false).unwrap() {
             assert_eq!(by_meter.get(&meter).copied().unwrap_or_default(), units, "{meter:?}");
         }

@@ -93,6 +93,22 @@ impl fmt::Display for Exact {
     }
 }
 
+// === impl Part ===
+
+impl fmt::Display for Part {
+    /// `free`, `band 1`, `step 1`, `tier 1`, `discounted in tier 2`, `charged before`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Free => f.write_str("free"),
+            Part::Band(number) => write!(f, "band {number}"),
+            Part::Step(number) => write!(f, "step {number}"),
+            Part::Tier(number) => write!(f, "tier {number}"),
+            Part::Discounted(number) => write!(f, "discounted in tier {number}"),
+            Part::Before => f.write_str("charged before"),
+        }
+    }
+}
+
 // === impl Rates ===
 
 impl Rates {
