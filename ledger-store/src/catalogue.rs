@@ -41,6 +41,7 @@ pub mod held;
 pub mod keys;
 pub mod organizations;
 pub mod overspend;
+pub mod owners;
 pub mod packages;
 pub mod plans;
 pub mod pricing;

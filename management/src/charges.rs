@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tollgate_ledger_store::CatalogueError;
 use tollgate_ledger_store::charges::{Charges, ChargesError};
 use tollgate_metering::booking::BookingError;
@@ -13,6 +14,11 @@ use crate::error::ApiError;
 use crate::router::Api;
 use crate::span::Span;
 
+/// Wallets that the ledger is asked for at a time, and whose accounts are read at a time.
+const WALLETS_PAGE: usize = 500;
+const READS_AT_ONCE: usize = 16;
+/// Wallets, others' included, that one page looks at.
+const WALLETS_MAX: usize = 200_000;
 /// Apps whose names are looked up for one developer; those of further ones stay ids.
 const APPS_MAX: usize = 1_000;
 /// Products and developers whose names one answer remembers.
@@ -44,6 +50,40 @@ pub(crate) async fn of(
         ChargesError::Catalogue(error) => error.into(),
         ChargesError::Ledger(error) => error.into(),
     })
+}
+
+/// Wallets of an organization from after one on, at most `count`, and after which further ones may
+/// stand. Wallets of others are looked at, since the ledger lists all, and never named.
+pub(crate) async fn wallets_of(
+    api: &Api,
+    organization: &str,
+    mut after: Option<WalletId>,
+    count: usize,
+) -> Result<(Vec<WalletId>, Option<WalletId>), ApiError> {
+    let (mut own, mut seen) = (Vec::new(), 0);
+    loop {
+        let page = api.ledger.list(after, WALLETS_PAGE).await?;
+        seen += page.len();
+        if seen > WALLETS_MAX {
+            return Err(ApiError::TooMuch { what: "wallets", most: WALLETS_MAX });
+        }
+        let is_last = page.len() < WALLETS_PAGE;
+        after = page.last().copied().or(after);
+        // Whose it is costs less to read than its journal.
+        let read = async |wallet| Ok::<_, ApiError>((wallet, api.ledger.read(wallet).await?));
+        let mut reads = stream::iter(page).map(read).buffered(READS_AT_ONCE);
+        while let Some((wallet, read)) = reads.try_next().await? {
+            if read.is_some_and(|read| read.account.header.organization == organization) {
+                own.push(wallet);
+                if own.len() == count {
+                    return Ok((own, Some(wallet)));
+                }
+            }
+        }
+        if is_last {
+            return Ok((own, None));
+        }
+    }
 }
 
 // === impl Names ===

@@ -14,8 +14,9 @@ use super::developers::owner;
 use super::error::{CatalogueError, What};
 use super::organizations::{check_attributes, check_name};
 use super::overspend;
+use super::owners::OwnerKind;
 use super::records::{AppGroup, Attribute, Developer};
-use super::store::{APP_GROUP_NAME, app_group_key, developer_key};
+use super::store::{app_group_key, developer_key};
 use crate::documents::Put;
 
 /// What names of AppGroups may hold besides letters and digits.
@@ -105,11 +106,11 @@ impl Catalogue {
         organization: &str,
         start: Option<&str>,
         limit: usize,
-        passes: impl Fn(&Developer, &AppGroup) -> bool,
+        passes: impl Fn(&Developer, &AppGroup) -> bool + Send + Sync,
     ) -> Result<Vec<Developer>, CatalogueError> {
         let passes =
             |found: &Developer| found.group.as_ref().is_some_and(|group| passes(found, group));
-        self.owners(APP_GROUP_NAME, organization, start, limit, passes).await
+        self.owners(OwnerKind::AppGroups, organization, start, limit, passes).await
     }
 
     /// Replaces what people write of an AppGroup. Name, status, billing type and id stay.

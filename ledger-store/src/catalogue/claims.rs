@@ -4,9 +4,14 @@
 //! [`GRACE`] belongs to a writer that may still be at work; past that, or once confirmed, a claim
 //! whose record does not hold the name is free. The confirmation is conditional, so a writer that
 //! was slower than the grace learns that it lost.
+//!
+//! Listings are of names; the records behind those of a page are read several at a time, since each is
+//! a document of its own, and no others.
+//! Bounds: [`LOADS_AT_ONCE`] records, `NAMES_PAGE` names at a time.
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tollgate_metering::{DeveloperId, ProductId, UnixMillis};
 
@@ -19,6 +24,12 @@ use crate::documents::{DocumentKey, Put};
 
 /// How long an unconfirmed claim is left to its writer.
 pub const GRACE: Duration = Duration::from_secs(60);
+
+/// Records that one listing reads at the same time.
+pub const LOADS_AT_ONCE: usize = 16;
+
+/// Names that one read of a listing asks for.
+pub(super) const NAMES_PAGE: usize = 1_000;
 
 /// Who holds a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +76,44 @@ pub(super) struct Claimed {
 // === impl Catalogue ===
 
 impl Catalogue {
+    /// What is behind names of a kind in their order, from `start` (included) on, at most `limit` that
+    /// `load` finds. Names that are left without a record, by a crash or a deletion, are skipped, so a
+    /// page may need several reads.
+    pub(super) async fn claimed<T, F>(
+        &self,
+        names: &'static str,
+        organization: &str,
+        start: Option<&str>,
+        limit: usize,
+        load: impl Fn(String, Claim) -> F + Send + Sync,
+    ) -> Result<Vec<T>, CatalogueError>
+    where
+        T: Send,
+        F: Future<Output = Result<Option<T>, CatalogueError>> + Send,
+    {
+        let mut records = Vec::new();
+        let mut from = start.map(str::to_owned);
+        let mut is_first = true;
+        while records.len() < limit {
+            let want = (limit - records.len()).min(NAMES_PAGE) + usize::from(!is_first);
+            let mut claims = self.page::<Claim>(names, organization, from.as_deref(), want).await?;
+            let is_last = claims.len() < want;
+            // A page begins with the name that the one before it ended with.
+            claims.retain(|(name, _)| is_first || Some(name) != from.as_ref());
+            from = claims.last().map(|(name, _)| name.clone()).or(from);
+            let loads = stream::iter(claims).map(|(name, claim)| load(name, claim));
+            let mut loads = loads.buffered(LOADS_AT_ONCE);
+            while let Some(found) = loads.try_next().await? {
+                records.extend(found);
+            }
+            is_first = false;
+            if is_last {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
     /// Claims a name, or says that it is taken.
     pub(super) async fn claim(
         &self,

@@ -10,8 +10,8 @@ use super::organizations::{NAME_CHARS_MAX, check_attributes};
 use super::overspend;
 use super::records::{AppPlace, Attribute, Developer};
 use super::store::{
-    APP_ID, DEVELOPER_EMAIL, Stored, app_group_key, billing_switch_key, developer_key, email_key,
-    fees_booked_key, subscriptions_key, wallet_note_key, wallet_policies_key,
+    APP_ID, Stored, app_group_key, billing_switch_key, developer_key, email_key, fees_booked_key,
+    subscriptions_key, wallet_note_key, wallet_policies_key,
 };
 use crate::documents::Put;
 
@@ -121,61 +121,6 @@ impl Catalogue {
         let found = self.load::<Developer>(&developer_key(organization, id)).await?;
         let found = found.map(|stored| stored.record).filter(|developer| !developer.is_deleted);
         found.ok_or_else(|| missing(organization, &id.to_string()))
-    }
-
-    /// Developers in order of address, from `start` (included) on, at most `limit`.
-    ///
-    /// # Errors
-    /// `Missing` (organization), or the store's.
-    pub async fn developers(
-        &self,
-        organization: &str,
-        start: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Developer>, CatalogueError> {
-        self.owners(DEVELOPER_EMAIL, organization, start, limit, |_| true).await
-    }
-
-    /// The same of owners whose `names` are of this kind, and that pass.
-    pub(super) async fn owners(
-        &self,
-        names: &'static str,
-        organization: &str,
-        start: Option<&str>,
-        limit: usize,
-        passes: impl Fn(&Developer) -> bool,
-    ) -> Result<Vec<Developer>, CatalogueError> {
-        self.organization(organization).await?;
-        let mut owners = Vec::new();
-        let mut from = start.map(str::to_owned);
-        let mut is_first = true;
-        // Claims without a developer are skipped, so a page may need several reads.
-        while owners.len() < limit {
-            let want = limit - owners.len() + usize::from(!is_first);
-            let claims = self.page::<Claim>(names, organization, from.as_deref(), want).await?;
-            let count = claims.len();
-            for (name, claim) in claims {
-                if !is_first && Some(&name) == from.as_ref() {
-                    continue;
-                }
-                from = Some(name.clone());
-                if let Owner::Developer { developer, .. } = claim.owner
-                    && let Some(found) =
-                        self.load::<Developer>(&developer_key(organization, developer)).await?
-                    && found.record.email == name
-                    && !found.record.is_deleted
-                    && passes(&found.record)
-                {
-                    owners.push(found.record);
-                }
-            }
-            is_first = false;
-            if count < want {
-                break;
-            }
-        }
-        owners.truncate(limit);
-        Ok(owners)
     }
 
     /// Developers who have an app of this name or id, in order of address, at most

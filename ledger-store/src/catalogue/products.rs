@@ -94,21 +94,13 @@ impl Catalogue {
         limit: usize,
     ) -> Result<Vec<Product>, CatalogueError> {
         self.organization(organization).await?;
-        let mut products = Vec::new();
-        for (name, claim) in self.all::<Claim>(PRODUCT_NAME, organization).await? {
-            if products.len() >= limit {
-                break;
+        let load = |_, claim: Claim| async move {
+            match claim.owner {
+                Owner::Product { product, .. } => self.product_by_id(organization, product).await,
+                Owner::Developer { .. } | Owner::App { .. } | Owner::Plan { .. } => Ok(None),
             }
-            if start.is_some_and(|start| name.as_str() < start) {
-                continue;
-            }
-            if let Owner::Product { product, .. } = claim.owner
-                && let Some(product) = self.product_by_id(organization, product).await?
-            {
-                products.push(product);
-            }
-        }
-        Ok(products)
+        };
+        self.claimed(PRODUCT_NAME, organization, start, limit, load).await
     }
 
     /// Replaces what people write of a product. Id, name and plans stay.

@@ -11,13 +11,14 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tollgate_ledger_store::book::Standing;
 use tollgate_ledger_store::catalogue::CallerPlan;
+use tollgate_ledger_store::catalogue::owners::OwnerKind;
 use tollgate_ledger_store::catalogue::records::{Developer, Product};
 use tollgate_metering::booking::Booking;
 use tollgate_metering::{BillingType, Currency, Money};
 
 use super::date;
 use super::decimal::{self, Decimal, Number};
-use super::query::Terms;
+use super::query::{List, Terms};
 use super::shapes::{CurrencyShape, DeveloperShape, Reference, TransactionShape};
 use super::usage;
 use crate::error::ApiError;
@@ -90,8 +91,10 @@ pub(crate) async fn list(
     At(organization): At<String>,
     query: Terms,
 ) -> Answer {
-    let all = api.catalogue.developers(&organization, None, usize::MAX).await?;
-    Ok(ok(&query.list("developer", all.iter().map(DeveloperShape::of).collect())?))
+    let (first, size) = query.wanted()?;
+    let page = api.catalogue.owners_at(OwnerKind::Developers, &organization, first, size).await?;
+    let shapes = page.owners.iter().map(DeveloperShape::of).collect();
+    Ok(ok(&List::of("developer", shapes, page.total)))
 }
 
 pub(crate) async fn get(
@@ -191,16 +194,13 @@ pub(crate) async fn suspended(
 ) -> Answer {
     let mut rows = Vec::new();
     let (first, size) = query.page(SUSPENDED_MAX)?;
-    let is_paged = query.is_paged();
-    // One more tells whether there are more than an answer may look at.
-    let last = first.saturating_add(size);
-    let owners = api.catalogue.developers(&organization, None, last.saturating_add(1)).await?;
-    if !is_paged && owners.len() > SUSPENDED_MAX {
+    let page = api.catalogue.owners_at(OwnerKind::Developers, &organization, first, size).await?;
+    if !query.is_paged() && page.total > SUSPENDED_MAX {
         let what = "developers, unless page and size are given";
         return Err(ApiError::TooMuch { what, most: SUSPENDED_MAX });
     }
     let products = api.catalogue.products(&organization, None, usize::MAX).await?;
-    for owner in owners.iter().skip(first).take(size) {
+    for owner in &page.owners {
         rows.extend(suspensions(&api, &organization, owner, &products).await?);
     }
     Ok(ok(&rows))
@@ -225,7 +225,11 @@ async fn suspensions(
 ) -> Result<Vec<SuspendedShape>, ApiError> {
     let now = api.clock.now();
     let mut rows = Vec::new();
-    for product in products {
+    let held = api.catalogue.subscriptions(organization, owner.id).await?;
+    let is_held = |product: &&Product| {
+        held.iter().any(|held| held.product == product.id && held.window.contains(now))
+    };
+    for product in products.iter().filter(is_held) {
         let Some(plan) = api.catalogue.plan_in_force(organization, owner, product, now).await?
         else {
             continue;

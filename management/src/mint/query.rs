@@ -88,23 +88,33 @@ impl Terms {
         Ok(((page - 1).saturating_mul(size), size))
     }
 
-    /// One page of `records` under the name of their kind, and how many there are in all.
+    /// The records that are asked for: how many are before them, and how many they are at most.
+    pub(crate) fn wanted(&self) -> Result<(usize, usize), ApiError> {
+        let page = self.page(SIZE_MAX)?;
+        Ok(if self.is_paged() && !self.flag("all")? { page } else { (0, usize::MAX) })
+    }
+
+    /// The wanted ones of all `records` under the name of their kind, and how many there are in all.
     pub(crate) fn list<T: Serialize>(
         &self,
         entity: &'static str,
         records: Vec<T>,
     ) -> Result<List<T>, ApiError> {
-        let (first, size) = self.page(SIZE_MAX)?;
+        let (first, size) = self.wanted()?;
         let total = records.len();
-        let records = match self.is_paged() && !self.flag("all")? {
-            true => records.into_iter().skip(first).take(size).collect(),
-            false => records,
-        };
-        Ok(List { entity, records, total })
+        let records = records.into_iter().skip(first).take(size).collect();
+        Ok(List::of(entity, records, total))
     }
 }
 
 // === impl List ===
+
+impl<T> List<T> {
+    /// Records that were asked for, of `total`.
+    pub(crate) fn of(entity: &'static str, records: Vec<T>, total: usize) -> List<T> {
+        List { entity, records, total }
+    }
+}
 
 impl<T: Serialize> Serialize for List<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -1,144 +1,29 @@
 //! `…/monetization-packages/{package}/rate-plans` and `…/rate-plans`: Edge's rate plans over the
 //! catalogue's, rate cards with touching bands among them. Plans of Apigee X show here as well.
 
-use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use tollgate_ledger_store::CatalogueError;
-use tollgate_ledger_store::catalogue::records::{
-    Audience, Freemium, Package, PackageTerms, Plan, PlanState, PlanTerms, PriceBand, PricingType,
-    Product, ShareBand, ShareType, Span, SpanUnit,
-};
+mod input;
+mod shape;
 
-use super::date;
-use super::decimal::{self, Decimal, Number};
-use super::query::Terms;
-use super::shapes::{CurrencyShape, Named, Reference};
+use std::collections::HashMap;
+
+use axum::extract::State;
+use serde::Serialize;
+use tollgate_ledger_store::CatalogueError;
+use tollgate_ledger_store::catalogue::error::What;
+use tollgate_ledger_store::catalogue::records::{Plan, PlanState, Product};
+use tollgate_metering::PlanId;
+
+use self::input::RatePlanInput;
+pub(crate) use self::shape::RatePlanShape;
+use super::query::{List, Terms};
 use crate::error::ApiError;
 use crate::extract::{At, Json};
 use crate::permission::may;
 use crate::router::{Api, created, ok};
 use crate::routes::Answer;
 
-/// A rate plan in a request. Fields of Edge that have no effect are kept as they are given.
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct RatePlanInput {
-    id: Option<String>,
-    name: Option<String>,
-    display_name: Option<String>,
-    description: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    published: Option<bool>,
-    is_private: Option<bool>,
-    set_up_fee: Option<Decimal>,
-    recurring_fee: Option<Decimal>,
-    frequency_duration: Option<Decimal>,
-    currency: Option<Reference>,
-    developer: Option<Reference>,
-    developer_category: Option<Reference>,
-    start_date: Option<String>,
-    end_date: Option<String>,
-    rate_plan_details: Vec<DetailInput>,
-    advance: Option<bool>,
-    prorate: Option<bool>,
-    recurring_type: Option<String>,
-    recurring_start_unit: Option<Decimal>,
-    early_termination_fee: Option<Decimal>,
-    payment_due_days: Option<Decimal>,
-    contract_duration: Option<Decimal>,
-    contract_duration_type: Option<String>,
-    frequency_duration_type: Option<String>,
-}
-
-/// What a plan charges, of all products of its package or of one.
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct DetailInput {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    metering_type: Option<String>,
-    rating_parameter: Option<String>,
-    product: Option<Reference>,
-    freemium_unit: Option<Decimal>,
-    freemium_duration: Option<Decimal>,
-    freemium_duration_type: Option<String>,
-    rate_plan_rates: Vec<RateInput>,
-}
-
-/// A band.
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct RateInput {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    rate: Option<Decimal>,
-    revshare: Option<Decimal>,
-    start_unit: Option<Decimal>,
-    end_unit: Option<Decimal>,
-}
-
-/// A rate plan in an answer.
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RatePlanShape {
-    pub(super) id: String,
-    name: String,
-    display_name: String,
-    description: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    pub(super) published: bool,
-    is_private: bool,
-    set_up_fee: Number,
-    recurring_fee: Number,
-    frequency_duration: u32,
-    frequency_duration_type: &'static str,
-    advance: bool,
-    prorate: bool,
-    recurring_type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    currency: Option<CurrencyShape>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    monetization_package: Option<Named>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_date: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    end_date: Option<String>,
-    rate_plan_details: Vec<DetailShape>,
-}
-
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct DetailShape {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    metering_type: &'static str,
-    rating_parameter: String,
-    product: Named,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    freemium_unit: Option<Number>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    freemium_duration: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    freemium_duration_type: Option<&'static str>,
-    rate_plan_rates: Vec<RateShape>,
-}
-
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct RateShape {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<Number>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revshare: Option<Number>,
-    start_unit: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    end_unit: Option<i64>,
-}
+/// Products that one read asks for.
+const PRODUCTS_PAGE: usize = 200;
 
 /// A list of them.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -179,28 +64,86 @@ pub(crate) async fn list(
     At((organization, package)): At<(String, String)>,
     query: Terms,
 ) -> Answer {
+    let (first, size) = query.wanted()?;
     let package = api.catalogue.package(&organization, &package).await?;
-    let shapes = all(&api, &organization).await?.into_iter().filter(|shape| {
-        shape.monetization_package.as_ref().is_some_and(|named| named.id == package.id)
-    });
-    Ok(ok(&query.list("ratePlan", shapes.collect())?))
+    let mut shapes = Vec::new();
+    for plan in package.plans.iter().skip(first).take(size) {
+        let found = api.catalogue.package_plan(&organization, &plan.name).await?;
+        let named: Vec<(&str, &Plan)> =
+            found.products.iter().map(|(product, plan)| (product.name.as_str(), plan)).collect();
+        // A plan that no product of the package has yet says nothing.
+        if !named.is_empty() {
+            shapes.push(RatePlanShape::of_named(&named));
+        }
+    }
+    Ok(ok(&List::of("ratePlan", shapes, package.plans.len())))
 }
 
+/// Every plan of an organization once, whichever products have it.
 pub(crate) async fn list_all(
     State(api): State<Api>,
     _: may::ProductsRead,
     At(organization): At<String>,
     query: Terms,
 ) -> Answer {
-    Ok(ok(&query.list("ratePlan", all(&api, &organization).await?)?))
+    let (first, size) = query.wanted()?;
+    let mut places: HashMap<PlanId, usize> = HashMap::new();
+    let mut plans: Vec<Vec<(Product, Plan)>> = Vec::new();
+    let mut start: Option<String> = None;
+    loop {
+        let page = api.catalogue.products(&organization, start.as_deref(), PRODUCTS_PAGE).await?;
+        let is_last = page.len() < PRODUCTS_PAGE;
+        // A page begins with the product that the one before it ended with.
+        let is_new = |product: &&Product| start.as_ref() != Some(&product.name);
+        for product in page.iter().filter(is_new) {
+            for plan in &product.plans {
+                let next = places.len();
+                let place = *places.entry(plan.id).or_insert(next);
+                if place < first || place - first >= size {
+                    continue;
+                }
+                plans.resize_with(plans.len().max(place - first + 1), Vec::new);
+                plans[place - first].push((product.clone(), plan.clone()));
+            }
+        }
+        start = page.last().map(|product| product.name.clone());
+        if is_last {
+            break;
+        }
+    }
+    let shapes = plans.iter().map(|found| RatePlanShape::of(found)).collect();
+    Ok(ok(&List::of("ratePlan", shapes, places.len())))
 }
 
 pub(crate) async fn get(
     State(api): State<Api>,
     _: may::ProductsRead,
-    At((organization, _, plan)): At<(String, String, String)>,
+    At((organization, package, plan)): At<(String, String, String)>,
 ) -> Answer {
-    Ok(ok(&RatePlanShape::of(&api.catalogue.plan_named(&organization, &plan).await?)))
+    Ok(ok(&RatePlanShape::of(&of_package(&api, &organization, &package, &plan).await?)))
+}
+
+/// A plan of a package, with every product that has it.
+async fn of_package(
+    api: &Api,
+    organization: &str,
+    package: &str,
+    plan: &str,
+) -> Result<Vec<(Product, Plan)>, ApiError> {
+    let package = api.catalogue.package(organization, package).await?;
+    let found = api.catalogue.plan_named(organization, plan).await?;
+    let is_its = |(_, plan): &(Product, Plan)| {
+        plan.terms.package.as_ref().is_some_and(|of| of.package == package.id)
+    };
+    match found.iter().all(is_its) {
+        true => Ok(found),
+        false => Err(CatalogueError::Missing {
+            what: What::RatePlan,
+            name: plan.to_owned(),
+            inside: package.id,
+        }
+        .into()),
+    }
 }
 
 pub(crate) async fn get_one(
@@ -242,8 +185,9 @@ pub(crate) async fn update(
 pub(crate) async fn delete(
     State(api): State<Api>,
     _: may::ProductsWrite,
-    At((organization, _, plan)): At<(String, String, String)>,
+    At((organization, package, plan)): At<(String, String, String)>,
 ) -> Answer {
+    of_package(&api, &organization, &package, &plan).await?;
     let found = refuse_published(&api, &organization, &plan).await?;
     let shape = RatePlanShape::of(&found);
     api.catalogue.delete_package_plan(&organization, &plan, api.clock.now()).await?;
@@ -264,328 +208,10 @@ pub(super) async fn refuse_published(
     Ok(found)
 }
 
-/// Every plan of an organization once, whichever products have it.
-async fn all(api: &Api, organization: &str) -> Result<Vec<RatePlanShape>, ApiError> {
-    let products = api.catalogue.products(organization, None, usize::MAX).await?;
-    let mut plans: Vec<Vec<(Product, Plan)>> = Vec::new();
-    for product in &products {
-        for plan in &product.plans {
-            let found = (product.clone(), plan.clone());
-            match plans.iter_mut().find(|other| other[0].1.id == plan.id) {
-                Some(other) => other.push(found),
-                None => plans.push(vec![found]),
-            }
-        }
-    }
-    Ok(plans.iter().map(|found| RatePlanShape::of(found)).collect())
-}
-
 /// A name as part of an id.
 fn slug(name: &str) -> String {
     let kept = name.chars().filter(|char| char.is_ascii_alphanumeric() || "-_".contains(*char));
     kept.collect::<String>().to_ascii_lowercase()
-}
-
-// === impl RatePlanInput ===
-
-impl RatePlanInput {
-    /// Who alone may accept it.
-    async fn owner(&self, api: &Api, organization: &str) -> Result<Option<Audience>, ApiError> {
-        let id = |reference: &Option<Reference>, field| {
-            let id = reference.as_ref().map(|reference| reference.id.clone());
-            id.ok_or_else(|| ApiError::invalid(field, "is required for a plan of this type"))
-        };
-        match self.kind.as_deref() {
-            None | Some("STANDARD") => Ok(None),
-            Some("DEVELOPER") => {
-                let name = id(&self.developer, "developer")?;
-                let owner = api.catalogue.developer(organization, &name).await?;
-                Ok(Some(Audience::Developer(owner.id)))
-            }
-            Some("DEVELOPER_CATEGORY") => {
-                Ok(Some(Audience::Category(id(&self.developer_category, "developerCategory")?)))
-            }
-            Some(other) => Err(ApiError::invalid("type", format!("{other} is not taken here"))),
-        }
-    }
-
-    /// Refuses what no product could be given, and prices of products that the package has not.
-    fn check(&self, package: &Package) -> Result<(), ApiError> {
-        let products = self.rate_plan_details.iter().filter_map(|detail| detail.product.as_ref());
-        for product in products {
-            if !package.products.iter().any(|other| other.name == product.id) {
-                let reason = format!("{} is not in package {}", product.id, package.id);
-                return Err(ApiError::invalid("ratePlanDetails.product", reason));
-            }
-            self.terms(&package.id, &product.id, None)?;
-        }
-        self.terms(&package.id, "", None)?;
-        Ok(())
-    }
-
-    /// What the plan says in a product; `None`: it is not for it.
-    fn terms(
-        &self,
-        package: &str,
-        product: &str,
-        audience: Option<Audience>,
-    ) -> Result<Option<PlanTerms>, ApiError> {
-        let is_for =
-            |detail: &&DetailInput| detail.product.as_ref().is_none_or(|named| named.id == product);
-        let details: Vec<&DetailInput> = self.rate_plan_details.iter().filter(is_for).collect();
-        if details.is_empty() && !self.rate_plan_details.is_empty() {
-            return Ok(None);
-        }
-        let name = self.display_name.clone().or_else(|| self.name.clone());
-        let currency = self.currency.as_ref().map(|named| decimal::currency("currency", &named.id));
-        let money = |field: &str, given: &Option<Decimal>| {
-            let amount = given.as_ref().map(|amount| amount.money(field)).transpose()?;
-            Ok::<_, ApiError>(amount.filter(|amount| !amount.is_zero()))
-        };
-        let end = self.end_date.as_deref().map(|text| date::read("endDate", text)).transpose()?;
-        let start = self.start_date.as_deref().map(|text| date::read("startDate", text));
-        let mut terms = PlanTerms {
-            display_name: name.ok_or_else(|| ApiError::invalid("displayName", "is required"))?,
-            description: self.description.clone().unwrap_or_default(),
-            is_monthly: true,
-            currency: currency.transpose()?,
-            setup_fee: money("setUpFee", &self.set_up_fee)?,
-            recurring_fee: money("recurringFee", &self.recurring_fee)?,
-            fee_months: self.fee_months()?,
-            state: match self.published {
-                Some(true) => PlanState::Published,
-                Some(false) | None => PlanState::Draft,
-            },
-            start: start.transpose()?,
-            end: end.map(date::end_of_day),
-            ..PlanTerms::default()
-        };
-        let mut rating_attribute = None;
-        for detail in details {
-            detail.put(&mut terms)?;
-            rating_attribute = rating_attribute.or_else(|| detail.rating_attribute());
-        }
-        terms.package = Some(PackageTerms {
-            package: package.to_owned(),
-            audience: audience.unwrap_or_default(),
-            is_private: self.is_private.unwrap_or(false),
-            rating_attribute,
-            stored: self.stored(),
-        });
-        Ok(Some(terms))
-    }
-
-    /// Months from one recurring fee to the next; zero where it is not said.
-    fn fee_months(&self) -> Result<u32, ApiError> {
-        let kind = self.frequency_duration_type.as_deref();
-        let months: u32 = match kind {
-            None | Some("MONTH") => 1,
-            Some("QUARTER") => 3,
-            Some("YEAR") => 12,
-            // Nothing is charged so often.
-            Some(_) if self.recurring_fee.as_ref().is_none_or(Decimal::is_zero) => 1,
-            Some(other) => {
-                let reason = format!("{other:?} is not MONTH, QUARTER or YEAR");
-                return Err(ApiError::invalid("frequencyDurationType", reason));
-            }
-        };
-        let Some(given) = &self.frequency_duration else {
-            return Ok(if kind.is_some() { months } else { 0 });
-        };
-        let count = u32::try_from(given.positive_whole("frequencyDuration")?).ok();
-        let product = count.and_then(|count| count.checked_mul(months));
-        product.ok_or_else(|| ApiError::invalid("frequencyDuration", "is out of range"))
-    }
-
-    /// Fields without an effect.
-    fn stored(&self) -> Map<String, Value> {
-        let texts = [
-            ("recurringType", &self.recurring_type),
-            ("contractDurationType", &self.contract_duration_type),
-            ("frequencyDurationType", &self.frequency_duration_type),
-        ];
-        let given = texts.iter().filter_map(|(field, text)| {
-            text.as_ref().map(|text| ((*field).to_owned(), Value::from(text.clone())))
-        });
-        given.collect()
-    }
-}
-
-// === impl DetailInput ===
-
-impl DetailInput {
-    fn put(&self, terms: &mut PlanTerms) -> Result<(), ApiError> {
-        let kind = self.kind.as_deref().unwrap_or("RATECARD");
-        if !["RATECARD", "REVSHARE", "REVSHARE_RATECARD"].contains(&kind) {
-            let reason = format!("{kind} is not taken here: USAGE_TARGET only notifies");
-            return Err(ApiError::invalid("ratePlanDetails.type", reason));
-        }
-        let is_share =
-            |rate: &&RateInput| rate.kind.as_deref() == Some("REVSHARE") || rate.revshare.is_some();
-        let shares: Vec<&RateInput> = self.rate_plan_rates.iter().filter(is_share).collect();
-        let prices: Vec<&RateInput> =
-            self.rate_plan_rates.iter().filter(|rate| !is_share(rate)).collect();
-        if !prices.is_empty() {
-            terms.pricing = Some(match self.metering_type.as_deref() {
-                None | Some("UNIT") => PricingType::FixedPerUnit,
-                Some("VOLUME") => PricingType::Banded,
-                Some("STAIR_STEP") => PricingType::Stairstep,
-                Some(other) => {
-                    let reason = format!("{other} is not taken here");
-                    return Err(ApiError::invalid("meteringType", reason));
-                }
-            });
-            terms.bands = prices.iter().map(|rate| rate.band()).collect::<Result<_, _>>()?;
-            terms.freemium = self.freemium()?;
-        }
-        if !shares.is_empty() {
-            let is_one = shares.len() == 1;
-            terms.share = Some(if is_one { ShareType::Fixed } else { ShareType::VolumeBanded });
-            terms.share_bands = shares.iter().map(|rate| rate.share()).collect::<Result<_, _>>()?;
-        }
-        Ok(())
-    }
-
-    fn freemium(&self) -> Result<Option<Freemium>, ApiError> {
-        let zero = |given: &Option<Decimal>| given.as_ref().is_none_or(Decimal::is_zero);
-        let units = match &self.freemium_unit {
-            Some(given) if !given.is_zero() => Some(given.positive_units("freemiumUnit")?),
-            Some(_) | None => None,
-        };
-        let span = match &self.freemium_duration {
-            Some(given) if !zero(&self.freemium_duration) => {
-                let count = given.positive_whole("freemiumDuration")?;
-                let unit = match self.freemium_duration_type.as_deref() {
-                    Some("DAY") => SpanUnit::Day,
-                    Some("WEEK") => SpanUnit::Week,
-                    None | Some("MONTH") => SpanUnit::Month,
-                    Some("QUARTER") => SpanUnit::Quarter,
-                    Some("YEAR") => SpanUnit::Year,
-                    Some(other) => {
-                        let reason = format!("{other:?} is not DAY, WEEK, MONTH, QUARTER or YEAR");
-                        return Err(ApiError::invalid("freemiumDurationType", reason));
-                    }
-                };
-                let count = u32::try_from(count)
-                    .map_err(|_| ApiError::invalid("freemiumDuration", "is out of range"))?;
-                Some(Span { count, unit })
-            }
-            Some(_) | None => None,
-        };
-        let has_any = units.is_some() || span.is_some();
-        Ok(has_any.then_some(Freemium { units, span }))
-    }
-
-    fn rating_attribute(&self) -> Option<String> {
-        self.rating_parameter.clone().filter(|parameter| parameter != "VOLUME")
-    }
-}
-
-// === impl RateInput ===
-
-impl RateInput {
-    fn band(&self) -> Result<PriceBand, ApiError> {
-        let fee = self.rate.as_ref().ok_or_else(|| ApiError::invalid("rate", "is required"))?;
-        let (start, end) = self.ends()?;
-        Ok(PriceBand::of_touching(start, end, fee.money("rate")?)?)
-    }
-
-    fn share(&self) -> Result<ShareBand, ApiError> {
-        let given =
-            self.revshare.as_ref().ok_or_else(|| ApiError::invalid("revshare", "is required"))?;
-        let percent = given.money("revshare")?.nanos();
-        let hundredths = (percent % 10_000_000 == 0).then_some(percent / 10_000_000);
-        let hundredths = hundredths.and_then(|hundredths| u32::try_from(hundredths).ok());
-        let hundredths = hundredths
-            .ok_or_else(|| ApiError::invalid("revshare", "takes a percentage with two decimals"))?;
-        let (start, end) = self.ends()?;
-        let band = PriceBand::of_touching(start, end, tollgate_metering::Money::ZERO)?;
-        Ok(ShareBand { start: band.start, end: band.end, hundredths })
-    }
-
-    fn ends(&self) -> Result<(i64, Option<i64>), ApiError> {
-        let start = self.start_unit.as_ref().map(|given| given.whole("startUnit")).transpose()?;
-        let end = self.end_unit.as_ref().map(|given| given.whole("endUnit")).transpose()?;
-        Ok((start.unwrap_or(0), end.filter(|end| *end != 0)))
-    }
-}
-
-// === impl RatePlanShape ===
-
-impl RatePlanShape {
-    /// A plan with the products that have it; there is at least one.
-    pub(crate) fn of(found: &[(Product, Plan)]) -> RatePlanShape {
-        let plan = &found[0].1;
-        let terms = &plan.terms;
-        let package = terms.package.as_ref();
-        let zero = tollgate_metering::Money::ZERO;
-        RatePlanShape {
-            id: plan.public_id(),
-            name: terms.display_name.clone(),
-            display_name: terms.display_name.clone(),
-            description: terms.description.clone(),
-            kind: match package.map(|package| &package.audience) {
-                None | Some(Audience::Everybody) => "STANDARD",
-                Some(Audience::Developer(_)) => "DEVELOPER",
-                Some(Audience::Category(_)) => "DEVELOPER_CATEGORY",
-            },
-            published: terms.state == PlanState::Published,
-            is_private: package.is_some_and(|package| package.is_private),
-            set_up_fee: terms.setup_fee.unwrap_or(zero).into(),
-            recurring_fee: terms.recurring_fee.unwrap_or(zero).into(),
-            frequency_duration: terms.fee_months.max(1),
-            frequency_duration_type: "MONTH",
-            advance: true,
-            prorate: true,
-            recurring_type: "CALENDAR",
-            currency: terms.currency.map(CurrencyShape::of),
-            monetization_package: package.map(|package| Named::id(&package.package)),
-            start_date: terms.start.map(date::write),
-            end_date: terms.end.map(date::last_second),
-            rate_plan_details: found.iter().map(|(product, plan)| detail(product, plan)).collect(),
-        }
-    }
-}
-
-fn detail(product: &Product, plan: &Plan) -> DetailShape {
-    let terms = &plan.terms;
-    let prices = terms.bands.iter().map(|band| {
-        let (start_unit, end_unit) = band.touching();
-        let rate = Some(band.fee.into());
-        RateShape { kind: "RATECARD", rate, revshare: None, start_unit, end_unit }
-    });
-    let shares = terms.share_bands.iter().map(|band| {
-        let fee = tollgate_metering::Money::ZERO;
-        let (start_unit, end_unit) = PriceBand { start: band.start, end: band.end, fee }.touching();
-        let revshare = Some(Number::hundredths(band.hundredths));
-        RateShape { kind: "REVSHARE", rate: None, revshare, start_unit, end_unit }
-    });
-    let freemium = terms.freemium.unwrap_or_default();
-    let rated = terms.package.as_ref().and_then(|package| package.rating_attribute.clone());
-    DetailShape {
-        kind: match (terms.bands.is_empty(), terms.share_bands.is_empty()) {
-            (_, true) => "RATECARD",
-            (true, false) => "REVSHARE",
-            (false, false) => "REVSHARE_RATECARD",
-        },
-        metering_type: match terms.pricing {
-            None | Some(PricingType::FixedPerUnit) => "UNIT",
-            Some(PricingType::Banded | PricingType::Tiered) => "VOLUME",
-            Some(PricingType::Stairstep) => "STAIR_STEP",
-        },
-        rating_parameter: rated.unwrap_or_else(|| "VOLUME".to_owned()),
-        product: Named::of(&product.name, &product.name),
-        freemium_unit: freemium.units.map(Number::from),
-        freemium_duration: freemium.span.map(|span| span.count),
-        freemium_duration_type: freemium.span.map(|span| match span.unit {
-            SpanUnit::Day => "DAY",
-            SpanUnit::Week => "WEEK",
-            SpanUnit::Month => "MONTH",
-            SpanUnit::Quarter => "QUARTER",
-            SpanUnit::Year => "YEAR",
-        }),
-        rate_plan_rates: prices.chain(shares).collect(),
-    }
 }
 
 /// What the description of the API says of these paths.
@@ -620,40 +246,4 @@ pub(crate) fn describe(paths: &mut crate::openapi::Paths) {
         .takes::<RatePlanInput>()
         .answers::<RatePlanShape>(200);
     paths.delete(one, "Deletes a rate plan that is a draft").answers::<RatePlanShape>(200);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn years_and_quarters_are_months_and_days_are_refused() {
-        let months = |given: Value| {
-            let input: RatePlanInput = serde_json::from_str(&given.to_string()).unwrap();
-            input.fee_months().ok()
-        };
-        let check = |rows: &[(Value, Option<u32>)]| {
-            for (given, want) in rows {
-                assert_eq!(months(given.clone()), *want, "{given}");
-            }
-        };
-        let fee = |count: u32, kind: &str| {
-            serde_json::json!({
-                "recurringFee": 1200, "frequencyDuration": count, "frequencyDurationType": kind,
-            })
-        };
-        check(&[
-            (serde_json::json!({}), Some(0)),
-            (serde_json::json!({ "recurringFee": 1, "frequencyDuration": 2 }), Some(2)),
-            (
-                serde_json::json!({ "frequencyDuration": 1, "frequencyDurationType": "DAY" }),
-                Some(1),
-            ),
-            (fee(1, "MONTH"), Some(1)),
-            (fee(2, "QUARTER"), Some(6)),
-            (fee(1, "YEAR"), Some(12)),
-            (fee(30, "DAY"), None),
-            (fee(u32::MAX, "YEAR"), None),
-        ]);
-    }
 }

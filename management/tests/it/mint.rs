@@ -366,3 +366,61 @@ async fn a_package_with_a_published_plan_is_not_deleted() {
     assert!(refused.json["message"].as_str().unwrap().contains("bundle_flat"), "{refused:?}");
     assert_eq!(server.get(&path).await.status, 200);
 }
+
+/// The package of the path was not looked at.
+#[tokio::test]
+async fn a_plan_is_found_in_its_own_package_alone() {
+    let server = shop().await;
+    let mut draft = plan("flat", card("UNIT", &[rate(0, None, "0.5")]));
+    draft["published"] = json!(false);
+    made(&create(&server, &draft).await);
+    let other = json!({"name": "other", "product": [{"id": "other"}]}).to_string();
+    made(&server.post(&format!("{MINT}/monetization-packages"), &other).await);
+    let at =
+        |package: &str| format!("{MINT}/monetization-packages/{package}/rate-plans/bundle_flat");
+    assert_eq!(server.get(&at("other")).await.status, 404);
+    assert_eq!(server.delete(&at("other")).await.status, 404);
+    assert_eq!(server.get(&at("none")).await.status, 404);
+    assert_eq!(server.get(&at("bundle")).await.json["id"], "bundle_flat");
+    assert_eq!(server.delete(&at("bundle")).await.status, 200);
+}
+
+#[tokio::test]
+async fn lists_are_paged_and_say_how_many_there_are() {
+    let server = shop().await;
+    for name in ["one", "two", "three"] {
+        made(&create(&server, &plan(name, card("UNIT", &[rate(0, None, "0.5")]))).await);
+    }
+    server.add_plan("own", "").await;
+    for name in ["b", "c"] {
+        let body = json!({
+            "email": format!("{name}@example.com"), "firstName": "x", "lastName": "y",
+            "userName": name,
+        });
+        made(&server.post("/v1/organizations/acme/developers", &body.to_string()).await);
+    }
+    let page = async |path: &str, entity: &str| -> (Vec<String>, u64) {
+        let reply = server.get(&format!("{MINT}{path}")).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let field = if entity == "developer" { "email" } else { "id" };
+        let rows = reply.json[entity].as_array().unwrap().iter();
+        let names = rows.map(|row| row[field].as_str().unwrap().to_owned()).collect();
+        (names, reply.json["totalRecords"].as_u64().unwrap())
+    };
+    let (rows, total) = page("/developers?page=2&size=2", "developer").await;
+    assert_eq!((rows, total), (vec!["c@example.com".to_owned()], 3));
+    assert_eq!(page("/developers", "developer").await.0.len(), 3);
+    let of_package = "/monetization-packages/bundle/rate-plans";
+    let (rows, total) = page(&format!("{of_package}?page=2&size=1"), "ratePlan").await;
+    assert_eq!((rows, total), (vec!["bundle_two".to_owned()], 3));
+    // Every page of all plans, each once although two products have it.
+    let all = page("/rate-plans", "ratePlan").await;
+    assert_eq!((all.0.len(), all.1), (4, 4), "{all:?}");
+    let mut paged = Vec::new();
+    for number in 1..=3 {
+        let (rows, total) = page(&format!("/rate-plans?page={number}&size=2"), "ratePlan").await;
+        assert_eq!(total, 4);
+        paged.extend(rows);
+    }
+    assert_eq!(paged, all.0);
+}

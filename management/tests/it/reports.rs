@@ -376,3 +376,37 @@ async fn what_is_asked_wrongly_is_named_and_who_may_not_is_refused() {
     let reader = used.server.call("GET", CHARGES, READER, "", None).await;
     assert_eq!(reader.status, 403, "{reader:?}");
 }
+
+/// Keys of pages named wallets of other organizations, whose pages were empty besides.
+#[tokio::test]
+async fn a_page_of_charges_is_of_its_own_organizations_wallets() {
+    let server = Server::start_with_ada().await;
+    assert_eq!(server.post("/v1/organizations", r#"{"name":"other"}"#).await.status, 201);
+    let bob = r#"{"email":"bob@example.com","firstName":"B","lastName":"B","userName":"bob"}"#;
+    assert_eq!(server.post("/v1/organizations/other/developers", bob).await.status, 201);
+    let currencies = ["AUD", "BRL", "CHF", "DKK", "EUR", "GBP"];
+    for currency in currencies {
+        server.credit(currency, "1", currency).await;
+        let body = json!({
+            "transactionAmount": {"currencyCode": currency, "units": "7"}, "transactionId": currency,
+        });
+        let path = "/v1/organizations/other/developers/bob@example.com/balance:credit";
+        assert_eq!(server.post(path, &body.to_string()).await.status, 200);
+    }
+    let ada = server.catalogue.developer("acme", "ada@example.com").await.unwrap().id;
+    let own = currencies.map(|currency| wallet_id(ada, currency.parse().unwrap()).to_string());
+    let (mut paged, mut start, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = server.get(&format!("{CHARGES}?count=2&startKey={start}")).await;
+        pages += 1;
+        paged.extend(lines(&page).iter().map(|line| line["currencyCode"].clone()));
+        match page.json["nextStartKey"].as_str() {
+            Some(next) => start = next.to_owned(),
+            None => break,
+        }
+        assert!(own.contains(&start), "{start} is somebody else's wallet");
+        assert_eq!(lines(&page).len(), 2, "{page:?}");
+    }
+    paged.sort_by_key(Value::to_string);
+    assert_eq!((paged, pages), (currencies.map(Value::from).to_vec(), 4));
+}
