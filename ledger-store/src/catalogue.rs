@@ -36,6 +36,7 @@ pub mod credit;
 pub mod developers;
 pub mod error;
 pub mod fees;
+pub mod flat;
 pub mod forget;
 pub mod held;
 pub mod keys;

@@ -95,6 +95,7 @@ impl Catalogue {
                 plan: Some(plan.id),
                 acceptance: Some(acceptance),
                 is_feeless: !is_first,
+                is_suspended: false,
                 window,
                 setup_fee: offer.setup_fee.filter(is_setup_due),
                 currency: Some(offer.currency),

@@ -197,7 +197,7 @@ impl Product {
     ) -> Result<Offer, CatalogueError> {
         let is_asked = |other: &&Plan| match plan {
             Some(plan) => other.id == plan,
-            None => other.terms.package.is_none(),
+            None => !other.terms.is_accepted(),
         };
         let mut found: Option<(UnixMillis, &PlanTerms, Currency)> = None;
         let is_published = |plan: &&Plan| plan.terms.state == PlanState::Published;

@@ -116,6 +116,10 @@ impl Catalogue {
             terms.package = plan.terms.package.clone();
             terms.freemium = plan.terms.freemium;
         }
+        // Clients of Apigee do not know it.
+        if terms.flat.is_none() {
+            terms.flat = plan.terms.flat.clone();
+        }
         let published = terms.check()?;
         check_windows(&before, plan.id, published.as_ref())?;
         let base = plan.revision;
@@ -206,11 +210,11 @@ fn check_windows(
     id: PlanId,
     published: Option<&Published>,
 ) -> Result<(), CatalogueError> {
-    let Some(published) = published.filter(|published| !published.is_in_package) else {
+    let Some(published) = published.filter(|published| !published.is_accepted) else {
         return Ok(());
     };
     for other in &product.plans {
-        let is_beside = other.terms.package.is_some() || other.terms.state == PlanState::Draft;
+        let is_beside = other.terms.is_accepted() || other.terms.state == PlanState::Draft;
         if other.id == id || is_beside {
             continue;
         }

@@ -27,7 +27,8 @@ pub(super) struct Published {
     pub(super) rates: Rates,
     /// In the freemium time of a subscription.
     pub(super) freemium: Option<Rates>,
-    pub(super) is_in_package: bool,
+    /// Whether it applies only to who accepted it.
+    pub(super) is_accepted: bool,
 }
 
 // === impl PlanTerms ===
@@ -43,6 +44,7 @@ impl PlanTerms {
             return Err(CatalogueError::invalid("displayName", reason));
         }
         self.check_fees()?;
+        self.check_flat()?;
         self.check_share()?;
         let (rates, freemium) = self.rates()?;
         let window = self.window()?;
@@ -61,7 +63,7 @@ impl PlanTerms {
                 None => Rates::flat(Money::ZERO).map_err(unpriced)?,
             },
             freemium,
-            is_in_package: self.package.is_some(),
+            is_accepted: self.is_accepted(),
         }))
     }
 

@@ -338,6 +338,9 @@ pub struct Subscription {
     /// Whether another subscription of its acceptance carries the fees of the plan.
     #[serde(default)]
     pub is_feeless: bool,
+    /// Whether its payment has failed for too long: gateways refuse calls until it is paid.
+    #[serde(default)]
+    pub is_suspended: bool,
     /// When it holds.
     pub window: Window,
     /// What was charged at purchase, and in which currency.

@@ -89,7 +89,7 @@ impl Catalogue {
         let oldest = now.minus(ENDED_KEPT);
         let held: Vec<_> = subscriptions
             .iter()
-            .filter(|held| held.product == product.id)
+            .filter(|held| held.product == product.id && !held.is_suspended)
             .filter(|held| held.window.end.is_none_or(|end| end > oldest))
             .collect();
         let plans = self.caller_plans(product, &held, oldest).await?;
@@ -149,7 +149,7 @@ impl Catalogue {
                 plans.push(CallerPlan { plan, revision, currency, window, rates });
                 Ok(())
             };
-            if plan.terms.package.is_none() {
+            if !plan.terms.is_accepted() {
                 for window in window.outside(&accepted) {
                     add(window, plan.revision).await?;
                 }

@@ -48,6 +48,7 @@ impl Catalogue {
             plan: None,
             acceptance: None,
             is_feeless: false,
+            is_suspended: false,
             window,
             setup_fee: offer.setup_fee,
             currency: Some(offer.currency),

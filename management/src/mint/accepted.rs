@@ -223,7 +223,7 @@ pub(crate) async fn held(
     for (product, plan) in &found {
         let Some((currency, window)) = plan.in_force()? else { continue };
         let is_held = |held: &Subscription| {
-            let is_own = plan.terms.package.is_none() && window.contains(now);
+            let is_own = !plan.terms.is_accepted() && window.contains(now);
             let is_of_plan = held.plan.map_or(is_own, |accepted| accepted == plan.id);
             held.product == product.id && is_of_plan && held.window.contains(now)
         };
@@ -251,7 +251,7 @@ async fn all(
         };
         let is_it = |plan: &&Plan| match one.plan {
             Some(accepted) => plan.id == accepted,
-            None => plan.terms.package.is_none(),
+            None => !plan.terms.is_accepted(),
         };
         if let Some(plan) = product.plans.iter().rfind(is_it)
             && !shapes.iter().any(|shape| shape.id == id)

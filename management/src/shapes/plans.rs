@@ -185,6 +185,7 @@ impl PlanInput {
             share_bands: shares::bands(self.revenue_share_rates.unwrap_or_default())?,
             freemium: None,
             package: None,
+            flat: None,
             pricing: pricing_type(self.consumption_pricing_type.as_deref())?,
             state: state(self.state.as_deref())?,
             display_name: self.display_name.unwrap_or_default(),

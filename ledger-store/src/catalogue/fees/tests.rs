@@ -64,6 +64,7 @@ fn bought(product: &Product, now: UnixMillis, end: Option<UnixMillis>) -> Subscr
         plan: None,
         acceptance: None,
         is_feeless: false,
+        is_suspended: false,
         window: Window { start: now, end },
         setup_fee: offer.setup_fee,
         currency: Some(offer.currency),

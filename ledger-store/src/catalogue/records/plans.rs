@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use tollgate_metering::{Currency, DeveloperId, Money, PlanId, ProductId, Units, UnixMillis};
 
+use super::super::flat::FlatPrice;
 use super::super::text;
 
 /// A rate plan.
@@ -187,6 +188,9 @@ pub struct PlanTerms {
     /// What a plan of a package has; `None`: a plan of its product alone.
     #[serde(default)]
     pub package: Option<PackageTerms>,
+    /// A price that a payment provider collects; `None`: it has none.
+    #[serde(default)]
+    pub flat: Option<FlatPrice>,
     /// Whether it is in force within its window.
     pub state: PlanState,
     /// Beginning of its window.
