@@ -41,6 +41,8 @@ pub struct Identity {
     pub role: Role,
     /// The organization that he is bound to; `None` for none.
     pub organization: Option<String>,
+    /// What he may do beside what his role may.
+    pub permissions: Vec<Permission>,
 }
 
 /// Why nobody is known to ask.
@@ -98,7 +100,7 @@ impl Identity {
     /// Somebody who is bound to no organization.
     #[must_use]
     pub fn new(name: &str, role: Role) -> Identity {
-        Identity { name: name.to_owned(), role, organization: None }
+        Identity { name: name.to_owned(), role, organization: None, permissions: Vec::new() }
     }
 }
 

@@ -105,6 +105,10 @@ permissions! {
     TokensRead = "tokens.read",
     /// Make and revoke tokens.
     TokensWrite = "tokens.write",
+    /// See billings, catalogues and job queues, never a secret key.
+    SettingsRead = "settings.read",
+    /// Make, change and attach billings, keep catalogues and publish plans there, mend job queues.
+    SettingsManage = "settings.manage",
 }
 
 // === impl Permission ===
@@ -135,7 +139,9 @@ impl Permission {
                 | P::WalletsWrite
                 | P::UsageWrite
                 | P::ReportsRead
-                | P::AuditRead => true,
+                | P::AuditRead
+                | P::SettingsRead
+                | P::SettingsManage => true,
             },
             Role::Viewer => matches!(
                 self,
@@ -148,6 +154,7 @@ impl Permission {
                     | P::BalancesRead
                     | P::ReportsRead
                     | P::AuditRead
+                    | P::SettingsRead
             ),
             Role::Portal => matches!(
                 self,
@@ -156,6 +163,21 @@ impl Permission {
             Role::BalancesRead => matches!(self, P::BalancesRead),
             Role::Gateway => false,
         }
+    }
+
+    /// What a token may be granted beside its role.
+    pub const GRANTED: &'static [Permission] = &[Permission::SettingsManage];
+
+    /// The permission of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Permission> {
+        Permission::ALL.iter().copied().find(|known| known.as_str() == name)
+    }
+
+    /// Whether a grant of `granted` is one of this: who may manage may read.
+    fn is_in(self, granted: &[Permission]) -> bool {
+        granted.contains(&self)
+            || self == Permission::SettingsRead && granted.contains(&Permission::SettingsManage)
     }
 
     /// Whether it is about one organization, which the path names.
@@ -176,7 +198,7 @@ impl Permission {
             Some(own) if self.is_in_organization() => organization == Some(own.as_str()),
             Some(_) | None => true,
         };
-        if self.is_of(identity.role) && is_within {
+        if (self.is_of(identity.role) || self.is_in(&identity.permissions)) && is_within {
             return Ok(());
         }
         Err(ApiError::Forbidden {

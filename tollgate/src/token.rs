@@ -62,6 +62,7 @@ async fn create(args: &TokenCreateArgs) -> Result<(), TokenError> {
         name: args.name.clone(),
         role: args.role,
         organization: args.organization.clone(),
+        permissions: Vec::new(),
         expires_at: args.days.map(|days| now.plus(DAY * u32::from(days))),
     };
     let entry = audit_entry("create", &args.name, now);

@@ -108,7 +108,13 @@ async fn a_token_of_the_catalogue_works_until_it_is_revoked_also_on_open_streams
     let node = ground.node().await;
     let make = async |name: &str, role, organization: Option<&str>| {
         let organization = organization.map(str::to_owned);
-        let terms = TokenTerms { name: name.to_owned(), role, organization, expires_at: None };
+        let terms = TokenTerms {
+            name: name.to_owned(),
+            role,
+            organization,
+            permissions: Vec::new(),
+            expires_at: None,
+        };
         ground.catalogue.create_token(&terms, "test", ground.clock.now()).await.unwrap().token
     };
     let viewer = make("viewer", Role::Viewer, Some(ACME)).await;

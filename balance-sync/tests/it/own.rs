@@ -111,8 +111,13 @@ async fn a_gateway_may_ask_with_a_token_of_the_catalogue() {
     let ground = Ground::with_ten().await;
     let node = ground.node().await;
     let make = async |name: &str, role| {
-        let terms =
-            TokenTerms { name: name.to_owned(), role, organization: None, expires_at: None };
+        let terms = TokenTerms {
+            name: name.to_owned(),
+            role,
+            organization: None,
+            permissions: Vec::new(),
+            expires_at: None,
+        };
         ground.catalogue.create_token(&terms, "test", ground.clock.now()).await.unwrap().token
     };
     let (gateway, viewer) = (make("g", Role::Gateway).await, make("v", Role::Viewer).await);

@@ -48,6 +48,9 @@ pub struct TokenRecord {
     /// The organization that he is bound to.
     #[serde(default)]
     pub organization: Option<String>,
+    /// What he may do beside what his role may, as `management` names it.
+    #[serde(default)]
+    pub permissions: Vec<String>,
     /// Who made it.
     pub created_by: String,
     /// When.
@@ -70,6 +73,8 @@ pub struct TokenTerms {
     pub role: Role,
     /// The organization that he is bound to; a provider needs one.
     pub organization: Option<String>,
+    /// What he may do beside what his role may, as `management` names it.
+    pub permissions: Vec<String>,
     /// From when on it is refused; `None` for never.
     pub expires_at: Option<UnixMillis>,
 }
@@ -168,6 +173,7 @@ impl Catalogue {
             sha256: hex(&Sha256::digest(secret.as_bytes())),
             role: terms.role,
             organization: terms.organization.clone(),
+            permissions: terms.permissions.clone(),
             created_by: by.to_owned(),
             created_at: now,
             expires_at: terms.expires_at,

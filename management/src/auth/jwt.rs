@@ -162,7 +162,7 @@ impl Jwt {
             return Err(refused(format!("claim {claim} has {most}")));
         }
         let name = format!("{PREFIX}{}/{name}", self.settings.issuer);
-        Ok(Identity { name, role, organization })
+        Ok(Identity { name, role, organization, permissions: Vec::new() })
     }
 
     /// A binding that cannot be read is refused: passed over, it would open every organization.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tollgate_ledger_store::{Catalogue, Clock, TokenCache};
 
 use super::{Authorizer, Identity, Unidentified};
+use crate::permission::Permission;
 
 /// The catalogue's tokens, believed for as long as [`TokenCache`] does.
 pub struct StoredTokens {
@@ -32,6 +33,9 @@ impl Authorizer for StoredTokens {
             return Err(Unidentified::Expired { name: record.name });
         }
         let (name, role) = (record.name, record.role);
-        Ok(Identity { name, role, organization: record.organization })
+        // One that this version does not know grants nothing.
+        let permissions =
+            record.permissions.iter().filter_map(|name| Permission::of_name(name)).collect();
+        Ok(Identity { name, role, organization: record.organization, permissions })
     }
 }

@@ -227,6 +227,7 @@ fn roles(permission: Permission) -> &'static [Role] {
     use Role::{BalancesRead, Portal, Provider, Viewer};
     match permission {
         P::OrganizationsCreate | P::TokensRead | P::TokensWrite => &[],
+        P::SettingsRead => &[Provider, Viewer],
         P::OrganizationsWrite
         | P::DevelopersWrite
         | P::AppsWrite
@@ -234,7 +235,8 @@ fn roles(permission: Permission) -> &'static [Role] {
         | P::SubscriptionsWrite
         | P::BalancesAdjust
         | P::WalletsWrite
-        | P::UsageWrite => &[Provider],
+        | P::UsageWrite
+        | P::SettingsManage => &[Provider],
         P::BalancesCredit => &[Provider, Portal],
         P::OrganizationsList
         | P::AppsRead
@@ -258,7 +260,7 @@ impl Authorizer for Words {
         let (role, organization) = token.split_once('@').unwrap_or((token, ""));
         let role = role.parse().map_err(|_| Unidentified::Unknown)?;
         let organization = Some(organization.to_owned()).filter(|name| !name.is_empty());
-        Ok(Identity { name: token.to_owned(), role, organization })
+        Ok(Identity { name: token.to_owned(), role, organization, permissions: Vec::new() })
     }
 }
 

@@ -151,6 +151,7 @@ async fn a_jwt_of_the_issuer_says_who_asks() {
     let ann = Identity {
         // Not `ann`, which may be the name of a token.
         name: "jwt:https://issuer.test/ann".to_owned(),
+        permissions: Vec::new(),
         role: Role::Provider,
         organization: Some("acme".to_owned()),
     };
