@@ -359,9 +359,13 @@ impl Billing {
         self.seal(&mut after, change.secret.as_ref(), change.webhook_secrets.as_deref())?;
         let key = integration_key(organization, name);
         match self.records().replace(&key, version, &after, now).await? {
-            Put::Written => Ok(after),
-            Put::Conflict => Err(BillingError::Contended { what: "billing" }),
+            Put::Written => {}
+            Put::Conflict => return Err(BillingError::Contended { what: "billing" }),
         }
+        if change.secret.is_some() {
+            self.heal_queue(&after).await?;
+        }
+        Ok(after)
     }
 
     /// Seals every secret of every integration of every organization with the vault's first key.

@@ -20,14 +20,20 @@
 //! stored (`ledger-store`).
 
 pub mod attempts;
+pub mod cards;
+pub mod catalogs;
 pub mod connector;
 pub mod currency;
 pub mod customers;
+pub mod dunning;
 pub mod integrations;
+pub mod jobs;
 pub mod lease;
+pub mod publishing;
 pub mod records;
 pub mod secret;
 pub mod stripe;
+pub mod subscribing;
 pub mod vault;
 pub mod workers;
 

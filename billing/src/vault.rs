@@ -14,6 +14,10 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+mod identity;
+
+pub use identity::key_of_identity;
+
 /// Begins every sealed text.
 const PREFIX: &str = "v1";
 

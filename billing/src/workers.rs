@@ -12,26 +12,36 @@ use tokio_util::sync::CancellationToken;
 use crate::Billing;
 use crate::error::BillingError;
 
-/// How often each kind of work is looked for.
+/// How often a job that failed is tried again before its queue is blocked.
+pub const JOB_RETRIES: usize = 5;
+
+/// How often each kind of work is looked for, and how long it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intervals {
     /// Job queues of integrations.
     pub jobs: Duration,
+    /// The pauses before the retries of a job.
+    pub job_pauses: [Duration; JOB_RETRIES],
     /// Top-ups that wait, and automatic ones.
     pub top_ups: Duration,
     /// Invoices.
     pub invoices: Duration,
     /// Events of Stripe that did not arrive.
     pub events: Duration,
+    /// How long after a payment has failed at Stripe its subscription goes on.
+    pub payment_grace: Duration,
 }
 
 impl Default for Intervals {
     fn default() -> Intervals {
         Intervals {
             jobs: Duration::from_secs(1),
+            // 70 minutes together.
+            job_pauses: [1, 4, 10, 20, 35].map(|minutes| Duration::from_secs(60 * minutes)),
             top_ups: Duration::from_secs(1),
             invoices: Duration::from_secs(60),
             events: Duration::from_secs(60),
+            payment_grace: Duration::from_secs(3 * 86_400),
         }
     }
 }
@@ -43,7 +53,13 @@ impl Billing {
     pub async fn run(self, stopping: CancellationToken) {
         let mut workers: JoinSet<()> = JoinSet::new();
         let intervals = self.parts().intervals;
-        // One line a kind of work: `workers.spawn(repeat(self.clone(), "jobs", intervals.jobs, Billing::work_jobs));`
+        workers.spawn(repeat(self.clone(), "jobs", intervals.jobs, Billing::work_jobs));
+        workers.spawn(repeat(
+            self.clone(),
+            "failed payments",
+            intervals.jobs,
+            Billing::work_unpaid,
+        ));
         tracing::debug!(?intervals, "billing works");
         stopping.cancelled().await;
         workers.shutdown().await;
@@ -51,7 +67,6 @@ impl Billing {
 }
 
 /// Runs `pass` for ever, with pauses.
-#[allow(dead_code, reason = "the first worker comes with the next commits")]
 async fn repeat<F, Done>(billing: Billing, work: &'static str, pause: Duration, pass: F)
 where
     F: Fn(Billing) -> Done,
