@@ -2,6 +2,7 @@
 //!
 //! Not here: what a proxy or a limit is (`gateway::config`), the command line (`cli`).
 
+pub(crate) mod billing;
 pub(crate) mod file;
 pub(crate) mod gateway;
 pub(crate) mod node;

@@ -9,12 +9,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_balance_sync as balance_sync;
+use tollgate_billing::{self as billing, Billing};
 use tollgate_ledger_store::book::Book;
-use tollgate_ledger_store::{Catalogue, Clock, Ledger, RateSource, Role, SystemClock};
+use tollgate_ledger_store::{
+    Catalogue, Clock, DocumentStore, Ledger, RateSource, Role, SystemClock,
+};
 use tollgate_management as management;
 use tollgate_metering::WalletId;
 use tollgate_metering::exposure::Exposure;
 
+use crate::config::billing::{BillingConfig, BillingSection, BillingStartError};
 use crate::config::file::Problem;
 use crate::config::node::{NodeFile, TokenSection};
 use crate::config::secret::{Secret, SecretError};
@@ -53,6 +57,8 @@ pub(crate) struct NodeParts {
     pub(crate) tokens: Vec<Token>,
     /// Whose JWTs management takes beside them.
     pub(crate) jwt: Option<management::JwtSettings>,
+    /// Stripe, where billing is on.
+    pub(crate) billing: Option<BillingConfig>,
     /// How balance-sync works.
     pub(crate) settings: balance_sync::Settings,
     /// Where its metrics go.
@@ -74,6 +80,9 @@ pub(crate) enum NodeError {
     /// The issuer of JWTs cannot be used.
     #[error("{0}")]
     Jwt(Problem),
+    /// Billing cannot start.
+    #[error("cannot start billing")]
+    Billing(#[from] BillingStartError),
     /// A file of the TLS configuration cannot be read.
     #[error("cannot read {}", path.display())]
     Tls {
@@ -127,6 +136,7 @@ pub(crate) async fn run(file: NodeFile, format: LogFormat) -> Result<(), NodeErr
     let tokens = read_tokens(&file.token)?;
     let settings = settings(&file, &tokens)?;
     let jwt = jwt_settings(file.jwt.as_ref()).map_err(NodeError::Jwt)?;
+    let billing = read_billing(file.billing.as_ref())?;
     let has_tls = settings.tls.is_some();
     let sync = Bound::bind("balance-sync", file.sync.listen).await?;
     let management = match &file.management {
@@ -143,7 +153,7 @@ pub(crate) async fn run(file: NodeFile, format: LogFormat) -> Result<(), NodeErr
     let opened = Store::of_section(&file.ledger, &registry);
     let Some(opened) = stopping.run_until_cancelled(opened).await else { return Ok(()) };
     let store = opened?;
-    let parts = NodeParts { store, sync, management, tokens, jwt, settings, registry };
+    let parts = NodeParts { store, sync, management, tokens, jwt, billing, settings, registry };
     let node = start(parts, stopping.clone(), stopping.clone())?;
     let mut readiness = Readiness::default();
     node.report(&mut readiness);
@@ -182,26 +192,29 @@ pub(crate) fn start(
     let standing = balance_sync::StandingWatch::default();
     let changes = balance_sync::Changes::default();
     let exposures = balance_sync::Exposures::default();
-    let NodeParts { store, sync, management, tokens, jwt, settings, registry } = parts;
+    let NodeParts { store, sync, management, tokens, jwt, billing, settings, registry } = parts;
+    let shared = Shared::of(&store, &changes, &clock);
+    let billing = billing.map(|config| shared.billing(config, &clock));
+    if let Some(billing) = billing.clone() {
+        tasks.spawn(billing.run(stopping.clone()));
+    }
     if let Some(bound) = management {
         let authorizer = tokens.iter().fold(management::Tokens::default(), |all, token| {
             let (name, role) = (token.name.clone(), token.role);
             let organization = token.organization.clone();
-            all.with_sha256(token.sha256, management::Identity { name, role, organization })
+            let identity =
+                management::Identity { name, role, organization, permissions: Vec::new() };
+            all.with_sha256(token.sha256, identity)
         });
-        let ledger: Arc<dyn Ledger> =
-            Arc::new(Noticed::new(Arc::clone(&store.ledger), changes.clone()));
-        let documents = Noticed::new(Arc::clone(&store.documents), changes.clone());
-        let catalogue = Arc::new(Catalogue::new(Arc::new(documents), Arc::clone(&ledger)));
+        let Shared { ledger, documents: _, catalogue, book } = shared;
         let stored = management::StoredTokens::new(Arc::clone(&catalogue), Arc::clone(&clock));
         let mut places: Vec<Arc<dyn management::Authorizer>> =
             vec![Arc::new(authorizer), Arc::new(stored)];
         if let Some(settings) = jwt {
             places.push(Arc::new(management::Jwt::new(settings, Arc::clone(&clock))));
         }
-        let rates = Arc::clone(&catalogue) as Arc<dyn RateSource>;
         let parts = management::Parts {
-            book: Arc::new(Book::new(Arc::clone(&ledger), rates, Arc::clone(&clock))),
+            book,
             catalogue,
             ledger,
             clock: Arc::clone(&clock),
@@ -209,7 +222,7 @@ pub(crate) fn start(
             metrics: management::Metrics::register(&registry)?,
             exposures: Arc::new(Measured(exposures.clone())),
             limits: management::Limits::default(),
-            billing: None,
+            billing,
         };
         tasks.spawn(management::run(bound.listener, parts, stopping.clone().cancelled_owned()));
     }
@@ -231,6 +244,50 @@ pub(crate) fn start(
     });
     tasks.close();
     Ok(RunningNode { management: tasks, serving, standing })
+}
+
+/// What management and billing share: changes that they make reach the gateways of this process
+/// at once.
+struct Shared {
+    ledger: Arc<dyn Ledger>,
+    documents: Arc<dyn DocumentStore>,
+    catalogue: Arc<Catalogue>,
+    book: Arc<Book>,
+}
+
+impl Shared {
+    fn of(store: &Store, changes: &balance_sync::Changes, clock: &Arc<dyn Clock>) -> Shared {
+        let ledger: Arc<dyn Ledger> =
+            Arc::new(Noticed::new(Arc::clone(&store.ledger), changes.clone()));
+        let documents: Arc<dyn DocumentStore> =
+            Arc::new(Noticed::new(Arc::clone(&store.documents), changes.clone()));
+        let catalogue = Arc::new(Catalogue::new(Arc::clone(&documents), Arc::clone(&ledger)));
+        let rates = Arc::clone(&catalogue) as Arc<dyn RateSource>;
+        let book = Arc::new(Book::new(Arc::clone(&ledger), rates, Arc::clone(clock)));
+        Shared { ledger, documents, catalogue, book }
+    }
+
+    fn billing(&self, config: BillingConfig, clock: &Arc<dyn Clock>) -> Billing {
+        let BillingConfig { vault, stripe, transport, intervals } = config;
+        Billing::new(billing::Parts {
+            documents: Arc::clone(&self.documents),
+            catalogue: Arc::clone(&self.catalogue),
+            ledger: Arc::clone(&self.ledger),
+            book: Arc::clone(&self.book),
+            clock: Arc::clone(clock),
+            vault,
+            stripe,
+            transport,
+            intervals,
+        })
+    }
+}
+
+/// What billing is made of, read; `None` where it is off.
+pub(crate) fn read_billing(
+    section: Option<&BillingSection>,
+) -> Result<Option<BillingConfig>, BillingStartError> {
+    section.map_or(Ok(None), BillingSection::read)
 }
 
 /// Bounds on overspend as the node of this process measures them, for the management API.

@@ -224,6 +224,7 @@ impl Start<'_> {
             management: Some(ports.management),
             tokens,
             jwt: jwt_settings(self.file.jwt.as_ref()).map_err(NodeError::Jwt)?,
+            billing: node::read_billing(self.file.billing.as_ref()).map_err(NodeError::Billing)?,
             registry: self.registry.clone(),
         };
         let node = node::start(parts, node_stopping.clone(), stopping.clone())?;

@@ -9,6 +9,7 @@ use tollgate_ledger_store::Role;
 use tollgate_management::JWT_NAME_PREFIX;
 use tollgate_metering::Units;
 
+use super::billing::BillingSection;
 use super::file::{Checked, Problem};
 use super::secret::SecretPlace;
 use super::sections::{
@@ -35,6 +36,8 @@ pub(crate) struct NodeFile {
     pub(crate) token: Vec<TokenSection>,
     /// Whose JWTs are taken beside them.
     pub(crate) jwt: Option<JwtSection>,
+    /// Whether and how organizations bill with Stripe.
+    pub(crate) billing: Option<BillingSection>,
     /// Where its metrics and health are.
     pub(crate) metrics: MetricsSection,
     /// Where traces and metrics are sent.
@@ -180,6 +183,7 @@ impl Checked for NodeFile {
         }
         check_tokens(&self.token)?;
         jwt_settings(self.jwt.as_ref())?;
+        self.billing.as_ref().map_or(Ok(()), BillingSection::check)?;
         let is_there = |role| self.token.iter().any(|token| token.role == role);
         let has_certificates =
             self.sync.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());

@@ -11,6 +11,7 @@ use tollgate_gateway::sync_client::SyncSettings;
 use tollgate_metering::Units;
 use tollgate_metering::node::need::Bounds;
 
+use super::billing::BillingSection;
 use super::file::{Checked, Problem};
 use super::gateway::{WalletsSection, check_proxies};
 use super::sections::{JwtSection, LogSection, jwt_settings};
@@ -37,6 +38,8 @@ pub(crate) struct StandaloneFile {
     pub(crate) proxy: Vec<Proxy>,
     /// Whose JWTs the management API takes beside the admin token.
     pub(crate) jwt: Option<JwtSection>,
+    /// Whether and how organizations bill with Stripe.
+    pub(crate) billing: Option<BillingSection>,
     /// Where traces and metrics are sent.
     pub(crate) telemetry: TelemetryConfig,
     /// How log lines look.
@@ -169,6 +172,7 @@ impl Checked for StandaloneFile {
             tracing::warn!("no proxy is configured and there is no demo: every call gets 404");
         }
         jwt_settings(self.jwt.as_ref())?;
+        self.billing.as_ref().map_or(Ok(()), BillingSection::check)?;
         self.wallets.check()?;
         self.telemetry.check()
     }
