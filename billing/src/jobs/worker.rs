@@ -167,6 +167,7 @@ fn is_of_the_store(error: &BillingError) -> bool {
         | BillingError::Amount(_)
         | BillingError::Stripe(_)
         | BillingError::Vault(_)
+        | BillingError::Connector(_)
         | BillingError::Book(_) => false,
     }
 }
