@@ -6,6 +6,7 @@ use tollgate_ledger_store::{CatalogueError, LedgerError};
 use crate::connector::ConnectorError;
 use crate::currency::AmountError;
 use crate::stripe::StripeError;
+use crate::stripe::webhook::SignatureError;
 use crate::vault::VaultError;
 
 /// Why billing did not do what was asked.
@@ -57,6 +58,9 @@ pub enum BillingError {
     /// The connector refused: nothing was changed, but where it says how much was.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
+    /// An event is not from Stripe, or was sent long ago: nothing was changed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),

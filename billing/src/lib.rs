@@ -26,6 +26,7 @@ pub mod connector;
 pub mod currency;
 pub mod customers;
 pub mod dunning;
+pub mod events;
 pub mod integrations;
 pub mod jobs;
 pub mod lease;
@@ -34,10 +35,12 @@ pub mod records;
 pub mod secret;
 pub mod stripe;
 pub mod subscribing;
+pub mod topups;
 pub mod vault;
 pub mod workers;
 
 mod error;
+mod metrics;
 
 use std::sync::Arc;
 
@@ -47,6 +50,7 @@ use tollgate_ledger_store::{Catalogue, Clock, DocumentStore, Ledger};
 pub use customers::Customer;
 pub use error::BillingError;
 pub use integrations::Integration;
+pub use metrics::Metrics;
 pub use records::Records;
 pub use vault::Vault;
 pub use workers::Intervals;
@@ -79,6 +83,7 @@ pub struct Parts {
 pub struct Billing {
     parts: Arc<Parts>,
     records: Records,
+    metrics: Metrics,
 }
 
 // === impl Billing ===
@@ -88,7 +93,7 @@ impl Billing {
     #[must_use]
     pub fn new(parts: Parts) -> Billing {
         let records = Records::new(Arc::clone(&parts.documents));
-        Billing { parts: Arc::new(parts), records }
+        Billing { parts: Arc::new(parts), records, metrics: Metrics::new() }
     }
 
     /// What it works with.
@@ -101,6 +106,12 @@ impl Billing {
     #[must_use]
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// A client of Stripe for this key, acting for `account` where one is named.

@@ -60,6 +60,8 @@ impl Billing {
             intervals.jobs,
             Billing::work_unpaid,
         ));
+        workers.spawn(repeat(self.clone(), "top-ups", intervals.top_ups, Billing::work_top_ups));
+        workers.spawn(repeat(self.clone(), "events", intervals.top_ups, Billing::work_events));
         tracing::debug!(?intervals, "billing works");
         stopping.cancelled().await;
         workers.shutdown().await;

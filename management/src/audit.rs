@@ -36,7 +36,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Fields that are secrets wherever they stand.
-const SECRETS: [&str; 3] = ["consumerSecret", "secret", "token"];
+const SECRETS: [&str; 4] = ["clientSecret", "consumerSecret", "secret", "token"];
 
 /// Query parameters that are: Google's clients may send them, and they are ignored here.
 const SECRET_PARAMETERS: [&str; 3] = ["access_token", "key", "oauth_token"];

@@ -28,12 +28,12 @@ pub(crate) use numbers::{Int32Input, Int64Input, Int64Text};
 pub(crate) use paths::{Describing, Paths};
 
 use crate::routes::{
-    appgroups, apps, attributes, audit, balances, developers, explain, health, keys, org_apps,
-    organizations, plans, products, reports, subscriptions, tokens, wallets,
+    appgroups, apps, attributes, audit, balances, billing, developers, explain, health, keys,
+    org_apps, organizations, plans, products, reports, subscriptions, tokens, wallets,
 };
 
 /// What describes the routes, a module each.
-const MODULES: [fn(&mut Paths); 18] = [
+const MODULES: [fn(&mut Paths); 20] = [
     organizations::describe,
     developers::describe,
     balances::describe,
@@ -50,6 +50,8 @@ const MODULES: [fn(&mut Paths); 18] = [
     audit::describe,
     reports::describe,
     explain::describe,
+    billing::topups::describe,
+    billing::webhooks::describe,
     health::describe,
     crate::mint::describe,
 ];

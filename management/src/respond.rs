@@ -191,6 +191,9 @@ fn billing_kind(error: &BillingError) -> Kind {
         BillingError::Invalid { .. } | BillingError::Amount(_) => {
             kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", None)
         }
+        BillingError::Signature(_) => {
+            kind(Http::BAD_REQUEST, "INVALID_ARGUMENT", Some("tollgate.stripe.signature"))
+        }
         BillingError::Precondition(_) => kind(Http::BAD_REQUEST, "FAILED_PRECONDITION", None),
         BillingError::Contended { .. } => retried(Http::CONFLICT, "ABORTED", None),
         BillingError::Stripe(error) => stripe_kind(error),

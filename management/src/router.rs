@@ -18,8 +18,8 @@ use crate::error::ApiError;
 use crate::permission::may;
 use crate::routes::attributes::Permitted;
 use crate::routes::{
-    appgroups, apps, attributes, audit, balances, developers, explain, health, keys, org_apps,
-    organizations, plans, products, reports, subscriptions, tokens, wallets,
+    appgroups, apps, attributes, audit, balances, billing, developers, explain, health, keys,
+    org_apps, organizations, plans, products, reports, subscriptions, tokens, wallets,
 };
 use crate::{Parts, mint, openapi, respond};
 
@@ -37,7 +37,6 @@ impl Deref for Api {
 
 impl Api {
     /// Billing, where it is enabled.
-    #[allow(dead_code, reason = "its routes come with the next commits")]
     pub(crate) fn billing(&self) -> Result<&Billing, ApiError> {
         self.billing.as_ref().ok_or(ApiError::BillingOff)
     }
@@ -51,6 +50,7 @@ pub(crate) fn router(parts: Parts) -> Router {
         .merge(developer_paths())
         .merge(access_paths(&api))
         .merge(app_group_paths(&api))
+        .merge(top_up_paths())
         .merge(product_paths())
         .merge(token_paths())
         .merge(audit_paths())
@@ -63,6 +63,7 @@ pub(crate) fn router(parts: Parts) -> Router {
     Router::new()
         .without_v07_checks()
         .nest("/v1", v1)
+        .route("/stripe/webhooks/{organization}/{billing}", post(billing::webhooks::receive))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::serve))
@@ -213,6 +214,26 @@ fn report_paths() -> Router<Api> {
         .route(&at("/statements/{currency}"), get(reports::statement))
         .route(&at("/explain/{currency}"), get(explain::explain))
         .route(&at("/reprice/{currency}"), post(explain::reprice))
+}
+
+/// Money that is paid at Stripe, by developers and AppGroups.
+fn top_up_paths() -> Router<Api> {
+    use billing::topups;
+    let of = |owner: &str| {
+        let at = |path: &str| format!("/organizations/{{organization}}/{owner}{path}");
+        Router::new()
+            .without_v07_checks()
+            .route(&at("/balance:topUp"), post(topups::top_up))
+            .route(&at("/balance/:topUp"), post(topups::top_up))
+            .route(&at("/topups"), get(topups::list))
+            .route(&at("/topups/{topup}"), get(topups::get))
+            .route(
+                &at("/wallets/{currency}/automaticTopUp"),
+                get(topups::automatic).put(topups::set_automatic).delete(topups::unset_automatic),
+            )
+    };
+    let of_groups = of("appgroups/{appgroup}").layer(middleware::from_fn(appgroups::of_groups));
+    Router::new().without_v07_checks().merge(of("developers/{developer}")).merge(of_groups)
 }
 
 /// AppGroups: what is the same as for developers has the same handlers.

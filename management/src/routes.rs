@@ -6,6 +6,7 @@ pub(crate) mod apps;
 pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod balances;
+pub(crate) mod billing;
 pub(crate) mod booking;
 pub(crate) mod developers;
 pub(crate) mod explain;

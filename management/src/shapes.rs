@@ -9,6 +9,7 @@ pub(crate) mod apps;
 pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod balances;
+pub(crate) mod billing;
 pub(crate) mod csv;
 pub(crate) mod developers;
 mod iso_4217;

@@ -196,6 +196,7 @@ pub(crate) fn start(
     let shared = Shared::of(&store, &changes, &clock);
     let billing = billing.map(|config| shared.billing(config, &clock));
     if let Some(billing) = billing.clone() {
+        billing.metrics().register(&registry)?;
         tasks.spawn(billing.run(stopping.clone()));
     }
     if let Some(bound) = management {

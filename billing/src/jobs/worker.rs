@@ -168,6 +168,7 @@ fn is_of_the_store(error: &BillingError) -> bool {
         | BillingError::Stripe(_)
         | BillingError::Vault(_)
         | BillingError::Connector(_)
+        | BillingError::Signature(_)
         | BillingError::Book(_) => false,
     }
 }

@@ -106,6 +106,32 @@ const ROUTES: &[(&str, &str, Option<Permission>)] = {
         ("GET", "…/developers/{developer}/wallets", Some(P::BalancesRead)),
         ("GET", "…/developers/{developer}/wallets/{currency}", Some(P::BalancesRead)),
         ("PATCH", "…/developers/{developer}/wallets/{currency}", Some(P::WalletsWrite)),
+        // Top-ups.
+        ("POST", "…/developers/{developer}/balance:topUp", Some(P::BalancesCredit)),
+        ("POST", "…/developers/{developer}/balance/:topUp", Some(P::BalancesCredit)),
+        ("GET", "…/developers/{developer}/topups", Some(P::BalancesRead)),
+        ("GET", "…/developers/{developer}/topups/{topup}", Some(P::BalancesRead)),
+        (
+            "GET",
+            "…/developers/{developer}/wallets/{currency}/automaticTopUp",
+            Some(P::BalancesRead),
+        ),
+        (
+            "PUT DELETE",
+            "…/developers/{developer}/wallets/{currency}/automaticTopUp",
+            Some(P::BalancesCredit),
+        ),
+        ("POST", "…/appgroups/{appgroup}/balance:topUp", Some(P::BalancesCredit)),
+        ("POST", "…/appgroups/{appgroup}/balance/:topUp", Some(P::BalancesCredit)),
+        ("GET", "…/appgroups/{appgroup}/topups", Some(P::BalancesRead)),
+        ("GET", "…/appgroups/{appgroup}/topups/{topup}", Some(P::BalancesRead)),
+        ("GET", "…/appgroups/{appgroup}/wallets/{currency}/automaticTopUp", Some(P::BalancesRead)),
+        (
+            "PUT DELETE",
+            "…/appgroups/{appgroup}/wallets/{currency}/automaticTopUp",
+            Some(P::BalancesCredit),
+        ),
+        ("POST", "/stripe/webhooks/{organization}/{billing}", None),
         // Subscriptions.
         ("GET", "…/reports/charges", Some(P::ReportsRead)),
         ("GET", "…/developers/{developer}/reports/charges", Some(P::ReportsRead)),

@@ -1,0 +1,3 @@
+//! Bodies of billing's paths, by topic.
+
+pub(crate) mod topups;
