@@ -8,10 +8,10 @@
 //!
 //! Jobs say what to bring in step, not how: a job reads the plan or subscription as it is when it
 //! runs. It is written before what it is about, so that no subscription is ever without its job; one
-//! whose subscription does not appear within [`PROMISE_KEPT`] makes that impossible and ends.
+//! whose subscription does not appear within `PROMISE_KEPT` makes that impossible and ends.
 //! Invariants: a job's idempotency keys are made of its id and step; of two nodes that work on one
 //! queue, both read before they write, and Stripe sees the same keys.
-//! Bounds: at most [`JOBS_MAX`] jobs of a queue, [`PASS_JOBS_MAX`] of one pass.
+//! Bounds: at most [`JOBS_MAX`] jobs of a queue, `PASS_JOBS_MAX` of one pass.
 
 use std::time::Duration;
 
