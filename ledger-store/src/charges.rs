@@ -3,7 +3,7 @@
 //! The account is read before its journal, and both once more where they do not agree: a booking
 //! came in between. So lines and entries are the balance that they are shown beside, to the nano,
 //! and postpaid checkpoints are what is closed of their meters.
-//! Bounds: [`ENTRIES_MAX`] entries a developer, [`READS_MAX`] reads. Not here: sums and shapes.
+//! Bounds: `ENTRIES_MAX` entries a developer, `READS_MAX` reads. Not here: sums and shapes.
 
 use std::collections::BTreeMap;
 
