@@ -21,10 +21,11 @@ demo: ## spend a wallet through four gateways while parts are killed, and show w
 	@exec target/local/loadtest overspend deploy/scenarios/demo.toml --report target/demo
 
 .PHONY: test
-test: ## run every test; sets up curl, Chromium, Go, Python, a JDK, Maven and Cassandra by itself (ARGS='-p tollgate-metering')
+test: ## run every test; sets up curl, Chromium, Go, Python, Node, a JDK, Maven and Cassandra by itself (ARGS='-p tollgate-metering')
 	@deploy/install.sh curl chromium
 	@deploy/h2spec/run.sh fetch
 	@deploy/google-client/install.sh
+	@deploy/stripe-clients/install.sh
 	@cargo test $(or $(ARGS),--workspace) --no-run
 	@exec $(WITH_CASSANDRA) cargo test $(or $(ARGS),--workspace) --no-fail-fast
 

@@ -15,6 +15,8 @@ pub(crate) enum Due {
     CollectInvoice(String),
     /// A subscription's period ends.
     RenewSubscription(String),
+    /// A trial ends in three days.
+    WarnOfTrialEnd(String),
     /// A subscription whose first invoice was not paid is given up.
     ExpireSubscription(String),
     /// A subscription ends at a time that was set.

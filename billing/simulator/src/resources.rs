@@ -29,6 +29,7 @@ pub(crate) fn happen(space: &mut Space, due: Due) {
         Due::FinalizeInvoice(id) => invoices::collection::finalize_due(space, &id),
         Due::CollectInvoice(id) => invoices::collection::collect_due(space, &id),
         Due::RenewSubscription(id) => subscriptions::cycle::renew(space, &id),
+        Due::WarnOfTrialEnd(id) => subscriptions::cycle::warn_of_trial_end(space, &id),
         Due::ExpireSubscription(id) => subscriptions::cycle::expire(space, &id),
         Due::CancelSubscription(id) => subscriptions::cycle::cancel_due(space, &id),
         Due::ResumeCollection(id) => subscriptions::cycle::resume_collection(space, &id),

@@ -129,6 +129,7 @@ fn update(space: &mut Space, call: &Call) -> Answer {
     let mut refund = space.at("refund", call.id())?;
     call.params.merge_metadata(&mut refund);
     space.change(&refund, "refund.updated");
+    space.emit("charge.refund.updated", &refund);
     Ok(refund)
 }
 
@@ -141,4 +142,5 @@ pub(crate) fn fail(space: &mut Space, id: &str) {
         give_back(space, &charge, -int(&refund, "amount"));
     }
     space.change(&refund, "refund.failed");
+    space.emit("charge.refund.updated", &refund);
 }

@@ -33,6 +33,7 @@ async fn a_decline_is_kept_and_a_bad_parameter_is_not() {
     let (simulator, client) = started().await;
     let keyed = client.with("idempotency-key", "k-1");
     keyed.post(PATH, "amount=1500").await.error(400);
+    keyed.post(PATH, "amount=1&currency=usd").await.error(400);
     let declined = FORM.replace("pm_card_visa", "pm_card_chargeDeclined");
     let first = keyed.post(PATH, &declined).await.error(402);
     let again = keyed.post(PATH, &declined).await;

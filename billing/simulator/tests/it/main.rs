@@ -5,6 +5,7 @@
 mod client;
 mod faults;
 mod invoices;
+mod official;
 mod payments;
 mod receiver;
 mod subscriptions;

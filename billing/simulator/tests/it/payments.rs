@@ -278,3 +278,21 @@ async fn a_deleted_customer_is_a_stub() {
     client.post(&path, "name=x").await.error(404);
     assert_eq!(client.get("/v1/customers").await.ok()["data"], json!([]));
 }
+
+#[tokio::test]
+async fn a_browser_needs_the_client_secret_of_what_it_confirms() {
+    let (simulator, client) = started().await;
+    let browser = Client::new(simulator.url(), &simulator.keys().publishable_test);
+    for (path, form) in
+        [("/v1/setup_intents", ""), ("/v1/payment_intents", "amount=900&currency=usd")]
+    {
+        let intent = client.post(path, form).await.ok();
+        let path = format!("{path}/{}/confirm", intent["id"].as_str().unwrap());
+        let form = "payment_method=pm_card_visa&return_url=http%3A%2F%2Fportal";
+        browser.post(&path, form).await.error(400);
+        browser.post(&path, &format!("{form}&client_secret=wrong")).await.error(400);
+        let secret = intent["client_secret"].as_str().unwrap();
+        let paid = browser.post(&path, &format!("{form}&client_secret={secret}")).await.ok();
+        assert_eq!(paid["status"], "succeeded");
+    }
+}

@@ -168,3 +168,16 @@ async fn a_pause_and_a_trial_cost_nothing() {
     simulator.advance(DAY * 31).unwrap();
     assert_eq!(simulator.test().taken(&customer, "usd").net(), 1000);
 }
+
+#[tokio::test]
+async fn a_period_that_was_begun_anew_does_not_end_when_the_old_one_would_have() {
+    let (simulator, client) = started().await;
+    let (customer, subscription) = subscribed(&client, "pm_card_visa", "").await;
+    simulator.advance(DAY * 10).unwrap();
+    let path = format!("/v1/subscriptions/{}", id(&subscription));
+    client.post(&path, "billing_cycle_anchor=now&proration_behavior=none").await.ok();
+    simulator.advance(DAY * 25).unwrap();
+    assert_eq!(simulator.test().taken(&customer, "usd").net(), 2000, "two periods have begun");
+    simulator.advance(DAY * 7).unwrap();
+    assert_eq!(simulator.test().taken(&customer, "usd").net(), 3000);
+}

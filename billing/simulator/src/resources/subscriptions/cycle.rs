@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 use super::super::{customers, invoices, prices};
 use super::{INCOMPLETE_S, interval_of};
 use crate::agenda::Due;
+use crate::calendar::DAY_S;
 use crate::error::{Answer, ApiError};
 use crate::object::{flag, int, text};
 use crate::params::Params;
 use crate::settings::AfterFailures;
 use crate::space::Space;
+
+/// How long before its end a trial is warned of, in seconds.
+const TRIAL_WARNING_S: i64 = 3 * DAY_S;
 
 /// What a period of a subscription costs.
 pub(crate) fn price_of_period(subscription: &Value) -> Result<i64, ApiError> {
@@ -34,6 +38,7 @@ pub(crate) fn begin(space: &mut Space, id: &str, is_charged: bool) -> Result<(),
         text(&subscription, "currency"),
     );
     await_renewal(space, &subscription);
+    await_trial_end(space, &subscription);
     let invoice = invoice_period(space, &subscription, "subscription_create")?;
     if text(&subscription, "collection_method") == "send_invoice" {
         invoices::advance_later(space, &invoice);
@@ -151,6 +156,26 @@ pub(crate) fn invoice_pending(space: &mut Space, subscription: &Value) -> Result
 fn await_renewal(space: &mut Space, subscription: &Value) {
     let due = Due::RenewSubscription(text(subscription, "id").to_owned());
     space.agenda.note(int(subscription, "_period_end"), due);
+}
+
+/// Notes when to warn of a trial's end; a trial shorter than the warning's time is warned of at once.
+fn await_trial_end(space: &mut Space, subscription: &Value) {
+    let Some(end) = subscription["trial_end"].as_i64() else { return };
+    let id = text(subscription, "id");
+    if end - TRIAL_WARNING_S <= space.now {
+        warn_of_trial_end(space, id);
+    } else {
+        space.agenda.note(end - TRIAL_WARNING_S, Due::WarnOfTrialEnd(id.to_owned()));
+    }
+}
+
+/// Tells that a trial, if it still runs, ends soon.
+pub(crate) fn warn_of_trial_end(space: &mut Space, id: &str) {
+    if let Ok(subscription) = space.at("subscription", id)
+        && text(&subscription, "status") == "trialing"
+    {
+        space.emit("customer.subscription.trial_will_end", &subscription);
+    }
 }
 
 /// A period has ended: the subscription ends with it, or begins the next one.
