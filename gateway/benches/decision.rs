@@ -129,10 +129,14 @@ fn rounds(metered: &Metered, keys: &[String], thread: u64) -> Vec<Round> {
 fn decide(metered: &Metered, proxy: &Proxy, key: &str) -> impl CallHold + use<> {
     let method = &http::Method::GET;
     let consumer_key = Some(key);
-    let head = CallHead { proxy, proxy_index: 0, method, path: "/hello", consumer_key };
+    let head =
+        CallHead { proxy, proxy_index: 0, method, path: "/hello", consumer_key, failed: None };
     match metered.decide(&head) {
         Decision::Admit(hold) => hold,
-        Decision::Unpriced | Decision::Refuse(_) | Decision::Missing(_) => {
+        Decision::Shadow { .. }
+        | Decision::Unpriced
+        | Decision::Refuse(_)
+        | Decision::Missing(_) => {
             panic!("everything is in memory")
         }
     }

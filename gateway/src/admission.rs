@@ -28,6 +28,8 @@ pub struct CallHead<'a> {
     pub path: &'a str,
     /// The consumer key as the client sent it, where it sent one.
     pub consumer_key: Option<&'a str>,
+    /// What a fetch for this call ended with: nothing more will be fetched for it.
+    pub failed: Option<Refusal>,
 }
 
 /// Decides calls from memory.
@@ -76,6 +78,13 @@ pub enum Decision<Hold, Missing> {
     Admit(Hold),
     /// Forward it though nothing prices it: the product has no active rate plan and the proxy says `unpriced = "forward"`.
     Unpriced,
+    /// Forward it, whatever becomes of it: the call is in shadow mode.
+    Shadow {
+        /// Counts its units, which nobody pays; `None` where there is nobody to count them on.
+        hold: Option<Hold>,
+        /// What it would have been refused with.
+        refusal: Option<Refusal>,
+    },
     /// Answer it here; the upstream never hears of it.
     Refuse(Refused),
     /// Not decidable from memory: fetch this and ask again.

@@ -98,6 +98,10 @@ pub struct Proxy {
     /// What becomes of calls that nothing prices.
     #[serde(default)]
     pub unpriced: Unpriced,
+    /// Whether its calls are in shadow mode: counted as far as there is somebody to count them on, never refused by admission
+    /// and never paid.
+    #[serde(default)]
+    pub shadow: bool,
     /// The upstream's response header that says `true` or `false`: whether the call is charged. Absent: status below 300.
     #[serde(default)]
     pub success_header: Option<String>,
@@ -305,6 +309,7 @@ impl Proxy {
             key: Key::default(),
             metering: Metering::default(),
             unpriced: Unpriced::default(),
+            shadow: false,
             success_header: None,
             multiplier_header: None,
             max_multiplier: None,

@@ -47,6 +47,7 @@ use self::own::OwnCache;
 mod asked;
 mod offline;
 mod own;
+mod shadow;
 
 /// How long one node may take to say who a key belongs to.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -251,16 +252,8 @@ impl Admission for Metered {
     type Missing = Missing;
 
     fn decide(&self, head: &CallHead<'_>) -> Decision<MeteredHold, Missing> {
-        let Some(key) = head.consumer_key else {
-            return Decision::Refuse(Refusal::KeyMissing.into());
-        };
-        let key: KeyHash = Sha256::digest(key).into();
-        let now = self.inner.clock.monotonic();
-        match self.inner.callers.look(&key, now) {
-            Look::Known(known) => self.inner.judge(&known.caller, head, now),
-            Look::Unknown => Decision::Refuse(Refusal::KeyUnknown.into()),
-            Look::Missing => Decision::Missing(Missing(Wanted::Caller(key))),
-        }
+        let decision = self.inner.decide(head);
+        if head.proxy.shadow { shadow::spare(head, decision) } else { decision }
     }
 
     async fn fetch(&self, missing: Missing) -> Result<(), Refusal> {
@@ -300,6 +293,19 @@ impl CallHold for MeteredHold {
 // === impl Inner ===
 
 impl Inner {
+    fn decide(&self, head: &CallHead<'_>) -> Decision<MeteredHold, Missing> {
+        let Some(key) = head.consumer_key else {
+            return Decision::Refuse(Refusal::KeyMissing.into());
+        };
+        let key: KeyHash = Sha256::digest(key).into();
+        let now = self.clock.monotonic();
+        match self.callers.look(&key, now) {
+            Look::Known(known) => self.judge(&known.caller, head, now),
+            Look::Unknown => Decision::Refuse(Refusal::KeyUnknown.into()),
+            Look::Missing => Decision::Missing(Missing(Wanted::Caller(key))),
+        }
+    }
+
     fn judge(
         &self,
         caller: &Caller,
@@ -322,12 +328,15 @@ impl Inner {
                 }
             };
         };
-        if !product.is_subscribed(service_time) {
-            return Decision::Refuse(Refusal::NoSubscription.into());
-        }
         // An answer without a multiplier takes one unit.
         let units_max = head.proxy.max_multiplier.unwrap_or(Units::ONE).max(Units::ONE);
         let asked = Asked { caller, product, plan, units_max, service_time, now };
+        if plan.is_shadow || head.proxy.shadow {
+            return self.shadow(&asked, head.failed);
+        }
+        if !product.is_subscribed(service_time) {
+            return Decision::Refuse(Refusal::NoSubscription.into());
+        }
         match plan.wallet {
             Some(wallet) => self.hold(wallet, &asked),
             None => Decision::Refuse(self.refused(Refusal::NoWallet, &asked, None)),
@@ -342,28 +351,12 @@ impl Inner {
             entry.hold(tariff, asked.caller.app, asked.units_max, asked.plan.credit, asked.now)
         });
         let (refusal, lack) = match held {
-            Some(Ok(hold)) => {
-                let (currency, asked_at) = (asked.plan.currency, asked.now);
-                return Decision::Admit(MeteredHold { hold, currency, asked_at });
-            }
+            Some(Ok(hold)) => return Decision::Admit(asked.metered(hold)),
             Some(Err(NoHold::Unknown)) => return missing,
             Some(Err(NoHold::Ungranted)) => {
                 return Decision::Missing(Missing(Wanted::Grant(wallet)));
             }
-            Some(Err(NoHold::Absent)) => (Refusal::NoWallet, None),
-            Some(Err(NoHold::Stale)) => (Refusal::BalanceStale, None),
-            Some(Err(NoHold::TooSmall(lack))) => (Refusal::BalanceTooSmall, Some(lack)),
-            Some(Err(NoHold::CreditReached(lack))) => (Refusal::CreditLimitReached, Some(lack)),
-            Some(Err(NoHold::BandExceeded)) => (Refusal::BandExceeded, None),
-            Some(Err(NoHold::Changing)) => (Refusal::PolicyChanging, None),
-            Some(Err(NoHold::NotServing)) => (Refusal::BalanceUnknown, None),
-            Some(Err(NoHold::Unmetered(failure))) => {
-                if let Some(failure) = failure {
-                    // Rare: once a call on a new meter while the disk is full.
-                    error!(error = &failure as &dyn std::error::Error, "call cannot be counted");
-                }
-                (Refusal::MeterUnavailable, None)
-            }
+            Some(Err(refused)) => refused.told(),
             // Its prices came with it, so they are there.
             None => (Refusal::MeterUnavailable, None),
         };

@@ -40,6 +40,10 @@ pub(crate) enum Outcome {
     Charged,
     /// Forwarded and answered, but no success: its hold was released.
     Uncharged,
+    /// Forwarded in shadow mode, successful, its units counted: it would have been charged.
+    Shadow,
+    /// Forwarded in shadow mode, though it would have been refused.
+    ShadowRefused,
     /// Forwarded though nothing prices it.
     Unpriced,
     /// Forwarded by a proxy without metering.
@@ -57,6 +61,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Metrics {
     calls: IntCounterVec,
     refusals: IntCounterVec,
+    shadow_refusals: IntCounterVec,
     multipliers: IntCounterVec,
     requests: HistogramVec,
     upstreams: HistogramVec,
@@ -90,9 +95,11 @@ struct LocalProxy {
 // === impl Outcome ===
 
 impl Outcome {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Charged,
         Self::Uncharged,
+        Self::Shadow,
+        Self::ShadowRefused,
         Self::Unpriced,
         Self::Unmetered,
         Self::Refused,
@@ -105,6 +112,8 @@ impl Outcome {
         match self {
             Self::Charged => "charged",
             Self::Uncharged => "uncharged",
+            Self::Shadow => "shadow",
+            Self::ShadowRefused => "shadow_refused",
             Self::Unpriced => "unpriced",
             Self::Unmetered => "unmetered",
             Self::Refused => "refused",
@@ -139,6 +148,11 @@ impl Metrics {
                 "calls that the gateway answered itself, by kind",
                 &["proxy", "refusal"],
             )?,
+            shadow_refusals: counters(
+                "tollgate_shadow_refusals_total",
+                "calls that were forwarded in shadow mode and would have been refused, by kind",
+                &["proxy", "refusal"],
+            )?,
             multipliers: counters(
                 "tollgate_multipliers_changed_total",
                 "multipliers of upstreams that were not taken as they stood",
@@ -166,9 +180,10 @@ impl Metrics {
                 "connections to upstreams",
             )?,
         };
-        let families: [Box<dyn Collector>; 9] = [
+        let families: [Box<dyn Collector>; 10] = [
             Box::new(metrics.calls.clone()),
             Box::new(metrics.refusals.clone()),
+            Box::new(metrics.shadow_refusals.clone()),
             Box::new(metrics.multipliers.clone()),
             Box::new(metrics.requests.clone()),
             Box::new(metrics.upstreams.clone()),
@@ -236,6 +251,12 @@ impl LocalMetrics {
         counter
             .get_or_insert_with(|| self.families.refusals.with_label_values(&labels).local())
             .inc();
+    }
+
+    /// A call in shadow mode was forwarded that would have been refused.
+    pub(crate) fn spared(&self, proxy: usize, refusal: Refusal) {
+        let labels = [self.proxies[proxy].name.as_str(), refusal.row().name];
+        self.families.shadow_refusals.with_label_values(&labels).inc();
     }
 
     pub(crate) fn decided(&self, proxy: usize, duration: Duration) {

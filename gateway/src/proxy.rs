@@ -55,6 +55,8 @@ const FETCHES_MAX: usize = 3;
 #[derive(Debug)]
 enum Pass<Hold> {
     Held(Hold),
+    /// In shadow mode: what counts its units, and how it ends where it succeeds.
+    Shadow(Option<Hold>, Outcome),
     Unpriced,
     Unmetered,
 }
@@ -78,20 +80,20 @@ pub(crate) async fn serve<A: Admission>(
     let scan = Scan::of(request.headers());
     let caller = Caller::of(&request, scan);
     let mut call = Call::open(Rc::clone(core), Rc::clone(client), core.tracer.begin(&request));
-    let mut fetches = 0;
+    let (mut fetches, mut failed) = (0, None);
     let admitted = loop {
-        match admit(core, &**admission, &request, scan, &mut call) {
+        match admit(core, &**admission, &request, scan, failed, &mut call) {
             Ok(Admitted::Now(route, pass)) => break Ok((route, pass)),
-            Ok(Admitted::Missing(_)) if fetches == FETCHES_MAX => {
-                break Err(Refusal::BalanceUnknown.into());
-            }
-            Ok(Admitted::Missing(missing)) => {
-                fetches += 1;
-                // Boxed, since few calls come here and all would carry its size.
-                if let Err(refusal) = Box::pin(admission.fetch(missing)).await {
-                    break Err(refusal.into());
+            Ok(Admitted::Missing(missing)) => match failed {
+                Some(refusal) => break Err(refusal.into()),
+                // Asked once more: a call in shadow mode passes also without.
+                None if fetches == FETCHES_MAX => failed = Some(Refusal::BalanceUnknown),
+                None => {
+                    fetches += 1;
+                    // Boxed, since few calls come here and all would carry its size.
+                    failed = Box::pin(admission.fetch(missing)).await.err();
                 }
-            }
+            },
             Ok(Admitted::Own(question)) => {
                 // Boxed, since few calls come here and all would carry its size.
                 let answered = Box::pin(own::answer(&**admission, question, &request)).await;
@@ -127,7 +129,8 @@ pub(crate) async fn serve<A: Admission>(
     let told = wish.wants_headers.then_some(sent);
     let (outcome, report) = settle(core, route, pass, &mut response, told);
     // What is not known is not told: a charged call without a report did not cost nothing.
-    let wish = if outcome == Outcome::Charged && report.is_none() { Wish::NONE } else { wish };
+    let is_counted = matches!(outcome, Outcome::Charged | Outcome::Shadow);
+    let wish = if is_counted && report.is_none() { Wish::NONE } else { wish };
     call.ends(outcome);
     let version = std::mem::replace(response.version_mut(), Version::HTTP_11);
     let headers = response.headers_mut();
@@ -162,6 +165,7 @@ fn admit<'a, A: Admission>(
     admission: &A,
     request: &Request<Incoming>,
     scan: Scan,
+    failed: Option<Refusal>,
     call: &mut Call,
 ) -> Result<Admitted<'a, A::Hold, A::Missing>, Refused> {
     if core.metrics.open() > core.calls_max {
@@ -188,9 +192,17 @@ fn admit<'a, A: Admission>(
         method: request.method(),
         path: &below,
         consumer_key: key.as_deref(),
+        failed,
     });
     match decision {
         Decision::Admit(hold) => Ok(Admitted::Now(route, Pass::Held(hold))),
+        Decision::Shadow { hold, refusal: None } => {
+            Ok(Admitted::Now(route, Pass::Shadow(hold, Outcome::Shadow)))
+        }
+        Decision::Shadow { hold, refusal: Some(refusal) } => {
+            core.metrics.spared(route.index, refusal);
+            Ok(Admitted::Now(route, Pass::Shadow(hold, Outcome::ShadowRefused)))
+        }
         Decision::Unpriced => Ok(Admitted::Now(route, Pass::Unpriced)),
         Decision::Refuse(refused) => Err(refused),
         Decision::Missing(missing) => Ok(Admitted::Missing(missing)),
@@ -208,8 +220,10 @@ fn settle<Hold: CallHold>(
 ) -> (Outcome, Option<CallReport>) {
     let status = response.status();
     let verdict = verdict::take(route, status, response.headers_mut());
-    let hold = match pass {
-        Pass::Held(hold) => hold,
+    let (hold, outcome) = match pass {
+        Pass::Held(hold) => (hold, Outcome::Charged),
+        Pass::Shadow(Some(hold), outcome) => (hold, outcome),
+        Pass::Shadow(None, outcome) => return (outcome, None),
         Pass::Unpriced => return (Outcome::Unpriced, None),
         Pass::Unmetered => return (Outcome::Unmetered, None),
     };
@@ -234,5 +248,5 @@ fn settle<Hold: CallHold>(
             None
         }
     };
-    (Outcome::Charged, report)
+    (outcome, report)
 }

@@ -329,11 +329,12 @@ impl Want {
 const fn rival(kind: EntryKind) -> Option<EntryKind> {
     match kind {
         EntryKind::Usage => Some(EntryKind::Fee),
-        EntryKind::Fee | EntryKind::PostpaidFee => Some(EntryKind::Usage),
+        EntryKind::Fee | EntryKind::PostpaidFee | EntryKind::ShadowFee => Some(EntryKind::Usage),
         EntryKind::Credit
         | EntryKind::Adjustment
         | EntryKind::Checkpoint
         | EntryKind::PostpaidCheckpoint
+        | EntryKind::ShadowCheckpoint
         | EntryKind::Limit
         | EntryKind::SuspenseCharge
         | EntryKind::SuspenseWriteOff

@@ -2,7 +2,7 @@
 //!
 //! The account is read before its journal, and both once more where they do not agree: a booking
 //! came in between. So lines and entries are the balance that they are shown beside, to the nano,
-//! and postpaid checkpoints are what is closed of their meters.
+//! and checkpoints that are not in it are what is closed of their meters.
 //! Bounds: `ENTRIES_MAX` entries a developer, `READS_MAX` reads. Not here: sums and shapes.
 
 use std::collections::BTreeMap;
@@ -74,8 +74,10 @@ pub fn booked(entry: &Entry) -> Option<(&'static str, BillingType, Money)> {
         EntryKind::Fee => Some(("fee", prepaid, entry.amount.negated())),
         EntryKind::Transfer => Some(("conversion", prepaid, entry.amount.negated())),
         EntryKind::PostpaidFee => Some(("fee", postpaid, Money::ZERO)),
+        EntryKind::ShadowFee => Some(("fee", BillingType::Shadow, Money::ZERO)),
         EntryKind::Checkpoint
         | EntryKind::PostpaidCheckpoint
+        | EntryKind::ShadowCheckpoint
         | EntryKind::Limit
         | EntryKind::SuspenseCharge
         | EntryKind::Usage
@@ -168,17 +170,19 @@ fn agree(read: &WalletRead, entries: &[Entry]) -> Result<bool, MoneyError> {
         if entry.kind.is_settled() {
             settled = settled.plus(entry.amount)?;
         }
-        if let (EntryKind::PostpaidCheckpoint, Some(meter)) = (entry.kind, entry.meter) {
+        let is_apart = entry.kind.is_checkpoint() && !entry.kind.is_settled();
+        if let Some(meter) = entry.meter.filter(|_| is_apart) {
             let sum = closed.entry(meter).or_default();
             *sum = sum.plus(entry.amount)?;
         }
     }
     let header = &read.account.header;
     // What is not in the balance is in no other sum of the account.
-    let is_closed =
-        read.account.meters.iter().filter(|(meter, _)| meter.billing == BillingType::Postpaid).all(
-            |(meter, known)| closed.get(meter).copied().unwrap_or_default() == known.closed_charge,
-        );
+    let mut apart =
+        read.account.meters.iter().filter(|(meter, _)| meter.billing != BillingType::Prepaid);
+    let is_closed = apart.all(|(meter, known)| {
+        closed.get(meter).copied().unwrap_or_default() == known.closed_charge
+    });
     Ok((credited, settled) == (header.credited, header.settled) && is_closed)
 }
 

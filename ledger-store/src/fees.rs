@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_metering::booking::{Booking, BookingError, entry_id};
-use tollgate_metering::{DeveloperId, EntryKind, Period, ProductId, UnixMillis, WalletId};
+use tollgate_metering::{
+    BillingType, DeveloperId, EntryKind, Period, ProductId, UnixMillis, WalletId,
+};
 
 use crate::book::{Book, BookError};
 use crate::catalogue::fees::DueFee;
@@ -224,13 +226,14 @@ impl Fees {
             reason: subscription.fee_reason(due.period),
             is_forced: false,
         };
-        let mut booked = self.book.fee_billed(wallet, &booking, due.amount, owner.billing).await;
+        let billing = if due.is_shadow { BillingType::Shadow } else { owner.billing };
+        let mut booked = self.book.fee_billed(wallet, &booking, due.amount, billing).await;
         let is_late = now.since(due.period.start()) >= FEE_PATIENCE;
         if let (true, Err(BookError::Refused(refused))) = (is_late, &booked)
             && matches!(refused, BookingError::Reserved { .. } | BookingError::ModeChanging)
         {
             booking.is_forced = true;
-            booked = self.book.fee_billed(wallet, &booking, due.amount, owner.billing).await;
+            booked = self.book.fee_billed(wallet, &booking, due.amount, billing).await;
         }
         match booked {
             Ok(booked) => {

@@ -17,8 +17,10 @@ use crate::money::{Money, MoneyError};
 use crate::time::UnixMillis;
 use crate::units::Units;
 
+mod kind;
 mod mode;
 
+pub use self::kind::EntryKind;
 pub use self::mode::{Mode, Overspend, OverspendError};
 
 /// An ISO 4217 currency code: three capital letters.
@@ -172,37 +174,6 @@ pub struct Account {
     pub resolved: BTreeMap<SuspenseKey, Units>,
 }
 
-/// What an entry of the journal books.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EntryKind {
-    /// Money paid in.
-    Credit,
-    /// A correction by a person: positive lowers the balance, negative raises it.
-    Adjustment,
-    /// A fee of a plan.
-    Fee,
-    /// A checkpoint: a meter's charge moved to `settled`.
-    Checkpoint,
-    /// A postpaid meter's charge noted for its invoice; the balance is not touched.
-    PostpaidCheckpoint,
-    /// A new overdraft limit, as its amount; no money moved.
-    Limit,
-    /// Suspense that a person charged: units went to the meter. Past the horizon the checkpoints
-    /// of the same change move their charge.
-    SuspenseCharge,
-    /// Suspense that a person wrote off; no money moved.
-    SuspenseWriteOff,
-    /// Units that somebody recorded in place of a gateway: they went to the meter. Past the horizon
-    /// the checkpoints of the same change move their charge.
-    Usage,
-    /// A fee of a plan, of a developer who pays later: for an invoice; the balance is not touched.
-    /// Negative, like [`EntryKind::Fee`], where one is given back.
-    PostpaidFee,
-    /// What was left of a prepaid balance when its developer began to pay later: it leaves the
-    /// balance and is a credit that invoices net. Zero where nothing was left.
-    Transfer,
-}
-
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -301,92 +272,6 @@ impl FromStr for Currency {
             return Err(CurrencyError);
         }
         Ok(Currency(code))
-    }
-}
-
-// === impl EntryKind ===
-
-impl EntryKind {
-    /// Every kind.
-    pub const ALL: [EntryKind; 11] = [
-        EntryKind::Credit,
-        EntryKind::Adjustment,
-        EntryKind::Fee,
-        EntryKind::Checkpoint,
-        EntryKind::PostpaidCheckpoint,
-        EntryKind::Limit,
-        EntryKind::SuspenseCharge,
-        EntryKind::SuspenseWriteOff,
-        EntryKind::Usage,
-        EntryKind::PostpaidFee,
-        EntryKind::Transfer,
-    ];
-
-    /// The word that stands for it in stored rows.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            EntryKind::Credit => "credit",
-            EntryKind::Adjustment => "adjustment",
-            EntryKind::Fee => "fee",
-            EntryKind::Checkpoint => "checkpoint",
-            EntryKind::PostpaidCheckpoint => "postpaid_checkpoint",
-            EntryKind::Limit => "limit",
-            EntryKind::SuspenseCharge => "suspense_charge",
-            EntryKind::SuspenseWriteOff => "suspense_write_off",
-            EntryKind::Usage => "usage",
-            EntryKind::PostpaidFee => "postpaid_fee",
-            EntryKind::Transfer => "transfer",
-        }
-    }
-
-    /// What ids of such entries begin with. Fees share it, whoever pays them when: one that is
-    /// booked is booked once, also where the billing type changes in between.
-    #[must_use]
-    pub const fn id_word(self) -> &'static str {
-        match self {
-            EntryKind::PostpaidFee => EntryKind::Fee.as_str(),
-            EntryKind::Credit
-            | EntryKind::Adjustment
-            | EntryKind::Fee
-            | EntryKind::Checkpoint
-            | EntryKind::PostpaidCheckpoint
-            | EntryKind::Limit
-            | EntryKind::SuspenseCharge
-            | EntryKind::SuspenseWriteOff
-            | EntryKind::Usage
-            | EntryKind::Transfer => self.as_str(),
-        }
-    }
-
-    /// The kind that [`EntryKind::as_str`] wrote.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<EntryKind> {
-        EntryKind::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    /// Whether the amount of such an entry stands in `credited`.
-    #[must_use]
-    pub const fn is_credited(self) -> bool {
-        matches!(self, EntryKind::Credit)
-    }
-
-    /// Whether the amount of such an entry stands in `settled`.
-    #[must_use]
-    pub const fn is_settled(self) -> bool {
-        match self {
-            EntryKind::Adjustment
-            | EntryKind::Fee
-            | EntryKind::Checkpoint
-            | EntryKind::Transfer => true,
-            EntryKind::Credit
-            | EntryKind::PostpaidCheckpoint
-            | EntryKind::Limit
-            | EntryKind::SuspenseCharge
-            | EntryKind::SuspenseWriteOff
-            | EntryKind::Usage
-            | EntryKind::PostpaidFee => false,
-        }
     }
 }
 

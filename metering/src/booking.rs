@@ -17,7 +17,7 @@ mod suspense;
 mod usage;
 
 pub use self::closing::{CHANGE_ROWS_MAX, checkpoint, fold, raise_horizon};
-pub use self::fees::{Fee, fee, postpaid_fee, purchase, returned_fee, transfer};
+pub use self::fees::{Fee, fee, postpaid_fee, purchase, returned_fee, shadow_fee, transfer};
 pub use self::modes::{overspend, retire, settle_mode};
 pub use self::suspense::{Resolution, Suspended, open_suspense, resolve_suspense};
 pub use self::usage::usage;

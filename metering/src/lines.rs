@@ -167,9 +167,7 @@ impl Cutoffs {
     /// one that it was booked in.
     #[must_use]
     pub fn month(&self, entry: &Entry) -> Period {
-        let is_checkpoint =
-            matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint);
-        match entry.meter.filter(|_| is_checkpoint) {
+        match entry.meter.filter(|_| entry.kind.is_checkpoint()) {
             Some(meter) if entry.at <= self.after(meter.period) => meter.period,
             Some(_) | None => Period::of(entry.at),
         }
@@ -179,7 +177,7 @@ impl Cutoffs {
 // === impl Sources ===
 
 impl Sources<'_> {
-    /// All lines of the wallet, prepaid and postpaid, in the order of the walk.
+    /// All lines of the wallet, whoever pays them, in the order of the walk.
     ///
     /// # Errors
     /// A [`RatingError`] where prices are unknown or a sum is out of range.
@@ -342,7 +340,6 @@ impl Sources<'_> {
         slices: Vec<Slice>,
         lines: &mut Vec<Line>,
     ) -> Result<(), RatingError> {
-        let rates = self.rates.rates(meter.plan, meter.revision)?;
         let last = self.within(meter, Day(i64::MAX));
         let mut slices = slices.into_iter().peekable();
         for part in parts {
@@ -351,7 +348,7 @@ impl Sources<'_> {
                 && let Some(slice) = slices.peek_mut()
             {
                 let units = slice.units.min(left);
-                let charge = rates.marginal(from, units)?;
+                let charge = self.rates.marginal(meter, from, units)?;
                 let day = part.day.unwrap_or(slice.day);
                 let (meter, app, kind) = (*meter, slice.app, part.kind);
                 push(lines, Line { meter, app, day, kind, from, units, charge })?;
@@ -385,9 +382,7 @@ impl Sources<'_> {
 fn checkpoints(entries: &[Entry]) -> BTreeMap<Meter, Vec<&Entry>> {
     let mut by_meter: BTreeMap<Meter, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
-        let is_checkpoint =
-            matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint);
-        if let Some(meter) = entry.meter.filter(|_| is_checkpoint) {
+        if let Some(meter) = entry.meter.filter(|_| entry.kind.is_checkpoint()) {
             by_meter.entry(meter).or_default().push(entry);
         }
     }

@@ -7,13 +7,19 @@ use crate::id::{Incarnation, PlanId, ProductId, WalletId};
 use crate::time::Period;
 use crate::units::Units;
 
-/// Whether calls are paid from the wallet or billed later.
+/// Who pays for the units of a meter, if anybody, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BillingType {
     /// Calls lower the wallet's balance.
     Prepaid,
     /// Calls are invoiced; the meter stands outside the balance.
     Postpaid,
+    /// Calls in shadow mode that would have passed: what they would have cost is shown, and nobody
+    /// is ever asked for it. The meter stands outside the balance.
+    Shadow,
+    /// Calls in shadow mode that passed though they would have been refused. They would not have
+    /// been charged, so they cost nothing.
+    ShadowRefused,
 }
 
 /// What units are counted on; everything that decides their charge.
@@ -51,12 +57,22 @@ pub type Registers = BTreeMap<(Meter, Incarnation), Register>;
 // === impl BillingType ===
 
 impl BillingType {
+    /// Every billing type, in the order of their codes.
+    pub const ALL: [BillingType; 4] = [
+        BillingType::Prepaid,
+        BillingType::Postpaid,
+        BillingType::Shadow,
+        BillingType::ShadowRefused,
+    ];
+
     /// The letter that stands for it in stored keys.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             BillingType::Prepaid => 0,
             BillingType::Postpaid => 1,
+            BillingType::Shadow => 2,
+            BillingType::ShadowRefused => 3,
         }
     }
 
@@ -66,7 +82,35 @@ impl BillingType {
         match code {
             0 => Some(BillingType::Prepaid),
             1 => Some(BillingType::Postpaid),
+            2 => Some(BillingType::Shadow),
+            3 => Some(BillingType::ShadowRefused),
             _ => None,
+        }
+    }
+
+    /// The word that stands for it where people read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BillingType::Prepaid => "prepaid",
+            BillingType::Postpaid => "postpaid",
+            BillingType::Shadow => "shadow",
+            BillingType::ShadowRefused => "shadow_refused",
+        }
+    }
+
+    /// The billing type that [`BillingType::as_str`] wrote.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<BillingType> {
+        BillingType::ALL.into_iter().find(|billing| billing.as_str() == word)
+    }
+
+    /// Whether units on such a meter were let through in shadow mode: nobody ever pays them.
+    #[must_use]
+    pub const fn is_shadow(self) -> bool {
+        match self {
+            BillingType::Prepaid | BillingType::Postpaid => false,
+            BillingType::Shadow | BillingType::ShadowRefused => true,
         }
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use explain::{Exact, Explanation, Line, Part};
 
 use crate::id::PlanId;
-use crate::meter::Meter;
+use crate::meter::{BillingType, Meter};
 use crate::money::{Money, MoneyError};
 use crate::units::{Units, UnitsError};
 
@@ -235,6 +235,20 @@ impl RateBook {
         self.0.get(&(plan, revision)).ok_or(RatingError::UnknownRates { plan, revision })
     }
 
+    /// What `more` units on a meter cost on top of `total` on its line. What would have been refused
+    /// costs nothing.
+    ///
+    /// # Errors
+    /// As [`RateBook::rates`] and [`Rates::marginal`].
+    pub fn marginal(&self, meter: &Meter, total: Units, more: Units) -> Result<Money, RatingError> {
+        match meter.billing {
+            BillingType::Prepaid | BillingType::Postpaid | BillingType::Shadow => {
+                self.rates(meter.plan, meter.revision)?.marginal(total, more)
+            }
+            BillingType::ShadowRefused => Ok(Money::ZERO),
+        }
+    }
+
     /// Whether the prices of a revision are at hand.
     #[must_use]
     pub fn has(&self, plan: PlanId, revision: u32) -> bool {
@@ -257,7 +271,7 @@ pub fn charges(
         if charged.last().is_none_or(|(before, _)| !before.is_same_line(&meter)) {
             below = Units::ZERO;
         }
-        let price = rates.rates(meter.plan, meter.revision)?.marginal(below, units)?;
+        let price = rates.marginal(&meter, below, units)?;
         below = below.plus(units)?;
         charged.push((meter, price));
     }

@@ -36,11 +36,14 @@ use crate::time::Period;
 use crate::units::Units;
 
 use self::packed::Packed;
+pub use self::shadow::AsIf;
 use self::whole::Whole;
 
 mod credit;
 mod grants;
+mod open_calls;
 mod packed;
+mod shadow;
 mod strict;
 mod whole;
 
@@ -83,12 +86,14 @@ pub struct OwnRegister {
 /// Money set aside for one call. Ends once: by [`Wallet::settle`] or [`Wallet::release`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// The amount; zero for a free or postpaid call.
+    /// The amount; zero for a free or postpaid call, and in shadow mode.
     pub amount: Money,
     /// The incarnation that took it and will count the units.
     pub life: Life,
     /// The register that will count them.
     pub slot: u32,
+    /// Billing type of the meter that it was taken on.
+    pub billing: BillingType,
 }
 
 /// Why no hold was given.
@@ -246,8 +251,9 @@ impl Wallet {
     /// Sets aside the price of one call: the marginal price of one unit at the total that is
     /// known; on a strict wallet the most that `units_max` can cost.
     ///
-    /// A call without a price is admitted at any balance; a postpaid one without any snapshot; none
-    /// past the end of the plan's last band, as far as units are known.
+    /// A call without a price is admitted at any balance; a postpaid one and one in shadow mode
+    /// without any snapshot; none but one that would have been refused past the end of the plan's
+    /// last band, as far as units are known.
     ///
     /// # Errors
     /// A [`HoldError`]; nothing changed then, but that an ungranted call is wanted.
@@ -282,6 +288,23 @@ impl Wallet {
         staleness_limit: Duration,
     ) -> Result<(), HoldError> {
         self.whole(|whole| whole.within_credit(tariff, credit, now, staleness_limit))
+    }
+
+    /// Checks whether a call on this meter of [`BillingType::Shadow`] would have passed, had it been
+    /// paid as `as_if` says. Calls that would not are counted on [`BillingType::ShadowRefused`].
+    ///
+    /// # Errors
+    /// What it would have been refused with: [`HoldError::TooSmall`], [`HoldError::CreditReached`],
+    /// [`HoldError::BandExceeded`]; [`HoldError::Unknown`] or [`HoldError::TooOld`] where what there
+    /// is is not known well enough; [`HoldError::Full`] for what cannot be computed.
+    pub fn within_shadow(
+        &mut self,
+        tariff: &Arc<Tariff>,
+        as_if: AsIf,
+        now: Duration,
+        staleness_limit: Duration,
+    ) -> Result<(), HoldError> {
+        self.whole(|whole| whole.within_shadow(tariff, as_if, now, staleness_limit))
     }
 
     /// Admits nothing from now on under a mode before this one.

@@ -164,6 +164,8 @@ impl From<BillingType> for v1::BillingType {
         match billing {
             BillingType::Prepaid => v1::BillingType::Prepaid,
             BillingType::Postpaid => v1::BillingType::Postpaid,
+            BillingType::Shadow => v1::BillingType::Shadow,
+            BillingType::ShadowRefused => v1::BillingType::ShadowRefused,
         }
     }
 }
@@ -175,6 +177,8 @@ impl TryFrom<v1::BillingType> for BillingType {
         match wire {
             v1::BillingType::Prepaid => Ok(BillingType::Prepaid),
             v1::BillingType::Postpaid => Ok(BillingType::Postpaid),
+            v1::BillingType::Shadow => Ok(BillingType::Shadow),
+            v1::BillingType::ShadowRefused => Ok(BillingType::ShadowRefused),
             v1::BillingType::Unspecified => Err(WireError::new("", Problem::UnknownValue)),
         }
     }

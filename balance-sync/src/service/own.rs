@@ -98,6 +98,7 @@ fn plan_to_wire(product: &CallerProduct, now: UnixMillis) -> Option<v1::OwnPlan>
         revision: plan.revision,
         currency: plan.currency.to_string(),
         is_subscribed: product.subscriptions.iter().any(has),
+        is_shadow: plan.is_shadow,
     })
 }
 

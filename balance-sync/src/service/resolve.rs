@@ -92,6 +92,7 @@ fn plan_to_wire(plan: &CallerPlan) -> v1::Plan {
         revision: Some((&prices).into()),
         currency: plan.currency.to_string(),
         window: Some(window_to_wire(&plan.window)),
+        is_shadow: plan.is_shadow,
     }
 }
 

@@ -38,6 +38,9 @@ impl Caller {
         tariffs: &Tariffs,
     ) -> Result<Self, WireError> {
         let billing = BillingType::try_from(wire.billing_type())?;
+        if billing.is_shadow() {
+            return Err(WireError::new("billing_type", Problem::UnknownValue));
+        }
         let wallets = wire.wallets.iter().map(|wallet| {
             let currency = wallet.currency.parse::<Currency>();
             let currency =

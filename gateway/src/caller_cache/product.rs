@@ -41,9 +41,14 @@ pub(crate) struct PlanOffer {
     pub(crate) credit: Option<Credit>,
     pub(super) product: ProductId,
     revision: (PlanId, u32),
-    billing: BillingType,
+    /// Who pays its calls outside shadow mode, and when.
+    pub(crate) billing: BillingType,
+    /// Whether it is in shadow mode.
+    pub(crate) is_shadow: bool,
     /// Of the period that a call came in last.
     current: ArcSwapOption<InPeriod>,
+    /// The same of calls in shadow mode.
+    shadow: ArcSwapOption<InPeriod>,
 }
 
 /// From the start, included, to the end, not included.
@@ -138,13 +143,15 @@ impl PlanOffer {
             wallet: wallet.map(|wallet| wallet.id),
             currency,
             credit: match payer.billing {
-                BillingType::Prepaid => None,
                 BillingType::Postpaid => wallet.and_then(|wallet| wallet.credit),
+                BillingType::Prepaid | BillingType::Shadow | BillingType::ShadowRefused => None,
             },
             product,
             revision: (plan, revision),
             billing: payer.billing,
+            is_shadow: wire.is_shadow,
             current: ArcSwapOption::empty(),
+            shadow: ArcSwapOption::empty(),
         })
     }
 
@@ -155,15 +162,42 @@ impl PlanOffer {
         tariffs: &Tariffs,
         with: impl FnOnce(&Arc<Tariff>) -> T,
     ) -> Option<T> {
-        let current = self.current.load();
+        self.kept_tariff(&self.current, self.billing, now, tariffs, with)
+    }
+
+    /// Calls `with` with the tariff that calls in shadow mode are counted under.
+    pub(crate) fn with_shadow_tariff<T>(
+        &self,
+        now: UnixMillis,
+        tariffs: &Tariffs,
+        with: impl FnOnce(&Arc<Tariff>) -> T,
+    ) -> Option<T> {
+        self.kept_tariff(&self.shadow, BillingType::Shadow, now, tariffs, with)
+    }
+
+    /// The tariff that calls in shadow mode are counted under which would have been refused.
+    pub(crate) fn refused_tariff(&self, now: UnixMillis, tariffs: &Tariffs) -> Option<Arc<Tariff>> {
+        let (billing, period) = (BillingType::ShadowRefused, Period::of(now));
+        let in_period = tariffs.of_plan(self.product, self.revision, billing, period)?;
+        Some(Arc::clone(&in_period.tariff))
+    }
+
+    fn kept_tariff<T>(
+        &self,
+        kept: &ArcSwapOption<InPeriod>,
+        billing: BillingType,
+        now: UnixMillis,
+        tariffs: &Tariffs,
+        with: impl FnOnce(&Arc<Tariff>) -> T,
+    ) -> Option<T> {
+        let current = kept.load();
         if let Some(current) = &*current
             && current.has(now)
         {
             return Some(with(&current.tariff));
         }
-        let period = Period::of(now);
-        let in_period = tariffs.of_plan(self.product, self.revision, self.billing, period)?;
-        self.current.store(Some(Arc::clone(&in_period)));
+        let in_period = tariffs.of_plan(self.product, self.revision, billing, Period::of(now))?;
+        kept.store(Some(Arc::clone(&in_period)));
         Some(with(&in_period.tariff))
     }
 }

@@ -27,7 +27,8 @@ fn plan(number: u128, currency: &str, window: v1::Window) -> v1::Plan {
     let bands = vec![v1::Band { up_to: None, price }];
     let revision =
         Some(v1::RatePlanRevision { plan: id(number), revision: 1, bands, ..Default::default() });
-    v1::Plan { revision, currency: currency.to_owned(), window: Some(window) }
+    let currency = currency.to_owned();
+    v1::Plan { revision, currency, window: Some(window), is_shadow: false }
 }
 
 fn product(number: u128, resources: &[&str]) -> v1::ProductAccess {
@@ -65,8 +66,14 @@ fn caller(wire: &v1::Caller) -> Caller {
 fn chosen(wire: &v1::Caller, method: &str, path: &str) -> Result<u128, Refusal> {
     let proxy = Proxy::new("weather", "http://127.0.0.1:1");
     let method = method.parse().unwrap();
-    let head =
-        CallHead { proxy: &proxy, proxy_index: 0, method: &method, path, consumer_key: None };
+    let head = CallHead {
+        proxy: &proxy,
+        proxy_index: 0,
+        method: &method,
+        path,
+        consumer_key: None,
+        failed: None,
+    };
     caller(wire).product(&head, NOW).map(|product| product.plan(NOW).unwrap().product.0.as_u128())
 }
 

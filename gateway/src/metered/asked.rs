@@ -7,11 +7,12 @@ use std::time::Duration;
 use tollgate_metering::account::Overspend;
 use tollgate_metering::wallet::Tariff;
 use tollgate_metering::{Money, Period, Units, UnixMillis};
+use tracing::error;
 
-use super::Inner;
+use super::{Inner, MeteredHold};
 use crate::caller_cache::{Caller, PlanOffer, ProductAccess};
 use crate::refusal::{Budget, KnownBalance, Refusal, Refused, Returns};
-use crate::wallet_cache::Lack;
+use crate::wallet_cache::{Lack, NoHold, WalletHold};
 
 /// What a decision found before it asked the wallet.
 pub(super) struct Asked<'a> {
@@ -21,6 +22,39 @@ pub(super) struct Asked<'a> {
     pub(super) units_max: Units,
     pub(super) service_time: UnixMillis,
     pub(super) now: Duration,
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// The hold that the call was given.
+    pub(super) fn metered(&self, hold: WalletHold) -> MeteredHold {
+        MeteredHold { hold, currency: self.plan.currency, asked_at: self.now }
+    }
+}
+
+// === impl NoHold ===
+
+impl NoHold {
+    /// What the call is refused with, where nothing is to be waited for.
+    pub(super) fn told(self) -> (Refusal, Option<Box<Lack>>) {
+        match self {
+            Self::Absent => (Refusal::NoWallet, None),
+            Self::Stale => (Refusal::BalanceStale, None),
+            Self::TooSmall(lack) => (Refusal::BalanceTooSmall, Some(lack)),
+            Self::CreditReached(lack) => (Refusal::CreditLimitReached, Some(lack)),
+            Self::BandExceeded => (Refusal::BandExceeded, None),
+            Self::Changing => (Refusal::PolicyChanging, None),
+            Self::Unknown | Self::Ungranted | Self::NotServing => (Refusal::BalanceUnknown, None),
+            Self::Unmetered(failure) => {
+                if let Some(failure) = failure {
+                    // Rare: once a call on a new meter while the disk is full.
+                    error!(error = &failure as &dyn std::error::Error, "call cannot be counted");
+                }
+                (Refusal::MeterUnavailable, None)
+            }
+        }
+    }
 }
 
 // === impl Inner ===

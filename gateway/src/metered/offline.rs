@@ -72,7 +72,12 @@ impl Offline {
         let bands = vec![v1::Band { up_to: None, price }];
         let revision =
             Some(v1::RatePlanRevision { plan: id(PLAN), revision: 1, bands, ..Default::default() });
-        let plan = v1::Plan { revision, currency: "EUR".to_owned(), window: Some(window) };
+        let plan = v1::Plan {
+            revision,
+            currency: "EUR".to_owned(),
+            window: Some(window),
+            is_shadow: false,
+        };
         let wire = v1::Caller {
             app_id: Uuid::from_u128(77).as_bytes().to_vec(),
             developer: id(wallet.0.as_u128()),

@@ -10,14 +10,16 @@ use tollgate_metering::wallet::{Hold, HoldError, Life, ROTATE_AT, Taken, Tariff,
 use tollgate_metering::{AppId, Meter, Money, Units, WalletId};
 
 use self::apps::AppCounts;
+pub(crate) use self::refused::{Lack, NoHold};
 pub(crate) use self::told::SettledCall;
 use super::Books;
 use crate::caller_cache::Credit;
 use crate::incarnation::OwnLife;
-use crate::spend_file::{Spend, SpendFileError};
+use crate::spend_file::Spend;
 
 mod apps;
 mod exchange;
+mod refused;
 mod told;
 
 /// No balance-sync node.
@@ -86,42 +88,6 @@ pub(crate) struct Merged {
     pub(crate) before: Money,
     /// … and is now.
     pub(crate) after: Money,
-}
-
-/// Why a wallet gave no hold.
-#[derive(Debug)]
-pub(crate) enum NoHold {
-    /// Fetch it and ask again.
-    Unknown,
-    /// There is no such wallet.
-    Absent,
-    /// What is known is too old, and nothing newer comes.
-    Stale,
-    /// It does not cover the call.
-    TooSmall(Box<Lack>),
-    /// Its developer, who pays later, would owe more than he may.
-    CreditReached(Box<Lack>),
-    /// The plan's last band has ended.
-    BandExceeded,
-    /// A strict wallet's grant has no room for the call: a node was asked for more.
-    Ungranted,
-    /// Its overspend policy is changing.
-    Changing,
-    /// The gateway has no incarnation that takes calls.
-    NotServing,
-    /// The call's units could not be recorded; the error where it is new.
-    Unmetered(Option<SpendFileError>),
-}
-
-/// A call that a wallet does not cover.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lack {
-    pub(crate) price: Money,
-    pub(crate) available: Money,
-    /// What one may cost at the start of the next period.
-    pub(crate) returned: Money,
-    /// The wallet at that moment; `None` where it is not what pays.
-    pub(crate) view: Option<View>,
 }
 
 /// A hold that gives itself back when it is dropped.
@@ -253,28 +219,7 @@ impl WalletEntry {
             cell.wallet.open(tariff, life.life, slot);
             answer = hold(&mut cell.wallet);
         }
-        answer.map_err(|error| match error {
-            HoldError::Unknown if cell.is_absent => NoHold::Absent,
-            HoldError::TooOld if cell.feed == Feed::Live => NoHold::Stale,
-            HoldError::Unknown | HoldError::TooOld => NoHold::Unknown,
-            HoldError::TooSmall { available, price } => {
-                let view = cell.wallet.view();
-                NoHold::TooSmall(Box::new(Lack { price, available, returned: available, view }))
-            }
-            HoldError::CreditReached { left, price } => {
-                let returned = credit.map_or(Money::ZERO, |credit| credit.limit);
-                NoHold::CreditReached(Box::new(Lack {
-                    price,
-                    available: left,
-                    returned,
-                    view: None,
-                }))
-            }
-            HoldError::BandExceeded { .. } => NoHold::BandExceeded,
-            HoldError::Ungranted { .. } => NoHold::Ungranted,
-            HoldError::Changing => NoHold::Changing,
-            HoldError::Unopened | HoldError::Full => NoHold::Unmetered(None),
-        })
+        answer.map_err(|error| cell.no_hold(error, credit))
     }
 
     /// Counts a call's units in the wallet and in the spend file; where the register stands then.

@@ -62,6 +62,11 @@ impl Admission for ByKey {
             }
             Some("late" | "never" | "stale") => Decision::Missing(()),
             Some("free") => Decision::Unpriced,
+            Some("shadow") => Decision::Shadow { hold: Some(self.hold()), refusal: None },
+            Some("spared") if head.failed.is_some() => {
+                Decision::Shadow { hold: None, refusal: head.failed }
+            }
+            Some("spared") => Decision::Missing(()),
             Some("broke") => Decision::Refuse(broke(Some(Duration::from_millis(86_400_001)))),
             Some("lost") => Decision::Refuse(broke(None)),
             Some("poor") => Decision::Refuse(Refusal::BalanceTooSmall.into()),

@@ -18,6 +18,7 @@ mod pacing;
 mod pool;
 mod refusals;
 mod scripted_node;
+mod shadow;
 mod streaming;
 mod tls;
 mod told;

@@ -120,11 +120,14 @@ impl Wallets {
         let proxy = Proxy::new("weather", "http://127.0.0.1:1");
         let method = http::Method::GET;
         let (proxy, method) = (&proxy, &method);
-        let head = CallHead { proxy, proxy_index: 0, method, path: "/", consumer_key: key };
+        let head =
+            CallHead { proxy, proxy_index: 0, method, path: "/", consumer_key: key, failed: None };
         for _ in 0..8 {
             match self.metered.decide(&head) {
                 Decision::Admit(hold) => return Ok(hold),
-                Decision::Unpriced => panic!("the proxy refuses unpriced calls"),
+                Decision::Unpriced | Decision::Shadow { .. } => {
+                    panic!("the proxy refuses unpriced calls, and is not in shadow mode")
+                }
                 Decision::Refuse(refused) => return Err(refused),
                 Decision::Missing(missing) => self.metered.fetch(missing).await?,
             }
@@ -527,19 +530,13 @@ async fn a_wallet_that_is_not_there_and_a_plan_that_is_not_there_are_told_apart(
     proxy.unpriced = Unpriced::Forward;
     let (method, path) = (http::Method::GET, "/");
     let consumer_key = Some(KEY);
-    let head = CallHead { proxy: &proxy, proxy_index: 0, method: &method, path, consumer_key };
+    let head = CallHead {
+        proxy: &proxy,
+        proxy_index: 0,
+        method: &method,
+        path,
+        consumer_key,
+        failed: None,
+    };
     assert!(matches!(wallets.metered.decide(&head), Decision::Unpriced));
-}
-
-#[tokio::test]
-async fn a_postpaid_call_needs_no_balance_and_is_counted() {
-    let ledger = Ledger::default();
-    let node = Node::start(&ledger).await;
-    ledger.with(|books| {
-        books.is_postpaid = true;
-        books.base = "-5".parse().unwrap();
-    });
-    let wallets = Wallets::ready(&[&node]).await;
-    wallets.calls(3).await;
-    until("counted", || ledger.units() == units(3)).await;
 }

@@ -208,3 +208,17 @@ async fn what_other_gateways_admitted_counts_against_the_limit() {
     other.calls(1).await;
     assert_eq!(other.call().await, Err(Refusal::CreditLimitReached));
 }
+
+#[tokio::test]
+async fn a_postpaid_call_needs_no_balance_and_is_counted() {
+    let ledger = Ledger::default();
+    let node = Node::start(&ledger).await;
+    ledger.with(|books| {
+        books.is_postpaid = true;
+        books.base = "-5".parse().unwrap();
+    });
+    let wallets = Wallets::start_with(vec![node.url()], |_| {});
+    wallets.until_ready().await;
+    wallets.calls(3).await;
+    until("counted", || ledger.units() == units(3)).await;
+}

@@ -48,6 +48,8 @@ pub(crate) struct Books {
     pub(crate) is_key_approved: bool,
     pub(crate) is_unpriced: bool,
     pub(crate) is_postpaid: bool,
+    pub(crate) is_shadow: bool,
+    pub(crate) is_subscribed: bool,
     /// Credit limit, what is owed of it, and in which period.
     pub(crate) credit: Option<(Money, Money, Period)>,
     pub(crate) has_wallet: bool,
@@ -108,6 +110,8 @@ impl Default for Books {
             is_key_approved: true,
             is_unpriced: false,
             is_postpaid: false,
+            is_shadow: false,
+            is_subscribed: true,
             credit: None,
             has_wallet: true,
             free: 0,
@@ -149,12 +153,17 @@ impl Ledger {
         let books = self.0.lock();
         let window = v1::Window { start_ms: 0, end_ms: 0 };
         let revision = Some(v1::RatePlanRevision::from(&prices(books.free)));
-        let plan = v1::Plan { revision, currency: "EUR".into(), window: Some(window) };
+        let plan = v1::Plan {
+            revision,
+            currency: "EUR".into(),
+            window: Some(window),
+            is_shadow: books.is_shadow,
+        };
         let product = v1::ProductAccess {
             product: PRODUCT.as_bytes().to_vec(),
             is_approved: true,
             plans: if books.is_unpriced { Vec::new() } else { vec![plan] },
-            subscriptions: vec![window],
+            subscriptions: if books.is_subscribed { vec![window] } else { Vec::new() },
             ..Default::default()
         };
         let billing =

@@ -23,8 +23,8 @@ impl Book {
         self.fee_billed(wallet, booking, amount, BillingType::Prepaid).await
     }
 
-    /// Books a fee of a plan, prepaid as [`Book::fee`] does or for an invoice. Whichever it was
-    /// booked as, the same id and amount is the same fee.
+    /// Books a fee of a plan, prepaid as [`Book::fee`] does, for an invoice, or for nobody to pay
+    /// where its plan is in shadow mode. Whichever it was booked as, the same id and amount is the same fee.
     ///
     /// # Errors
     /// As [`Book::adjust`].
@@ -42,6 +42,9 @@ impl Book {
                 BillingType::Prepaid => booking::fee(account, registers, rates, booking, amount),
                 BillingType::Postpaid => {
                     booking::postpaid_fee(account, registers, rates, booking, amount)
+                }
+                BillingType::Shadow | BillingType::ShadowRefused => {
+                    booking::shadow_fee(account, registers, rates, booking, amount)
                 }
             }
             .map(Some)

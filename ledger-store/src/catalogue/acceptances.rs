@@ -102,6 +102,7 @@ impl Catalogue {
                 first_fee: offer.first_fee.filter(is_due),
                 first_period: Some(offer.first.number()),
                 next_period: Some(offer.next.number()),
+                is_shadow: offer.is_shadow,
                 is_pending: false,
                 is_fee_back_due: false,
                 created_at: now,

@@ -113,6 +113,8 @@ pub struct CallerPlan {
     pub window: Window,
     /// Its prices.
     pub rates: Arc<Rates>,
+    /// Whether calls under it are in shadow mode: counted, never refused, never paid.
+    pub is_shadow: bool,
 }
 
 // === impl Window ===

@@ -90,8 +90,10 @@ impl Catalogue {
     ) -> Result<BTreeMap<Currency, Credit>, CatalogueError> {
         let mut credits = BTreeMap::new();
         match developer.billing {
-            BillingType::Prepaid => return Ok(credits),
             BillingType::Postpaid => {}
+            BillingType::Prepaid | BillingType::Shadow | BillingType::ShadowRefused => {
+                return Ok(credits);
+            }
         }
         let period = Period::of(now);
         for CreditLimit { currency, limit } in

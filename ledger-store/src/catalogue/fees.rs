@@ -8,7 +8,7 @@
 //! Pure but for reading and writing documents; booking is `crate::fees`.
 
 use tollgate_metering::booking::Fee;
-use tollgate_metering::{Currency, DeveloperId, Money, Period, PlanId, UnixMillis};
+use tollgate_metering::{BillingType, Currency, DeveloperId, Money, Period, PlanId, UnixMillis};
 use uuid::Uuid;
 
 use super::Catalogue;
@@ -36,6 +36,8 @@ pub(super) struct Offer {
     pub(super) first: Period,
     /// The period from whose start on recurring fees are due.
     pub(super) next: Period,
+    /// Whether the plan is in shadow mode.
+    pub(super) is_shadow: bool,
 }
 
 /// A recurring fee that is due.
@@ -49,6 +51,8 @@ pub struct DueFee {
     pub amount: Money,
     /// The next period in whose start one may fall due.
     pub next: Period,
+    /// Whether its plan was in shadow mode then: it is noted and not paid.
+    pub is_shadow: bool,
 }
 
 // === impl Catalogue ===
@@ -133,6 +137,13 @@ impl Subscription {
         setup.into_iter().chain(first).collect()
     }
 
+    /// Who pays the fees that its purchase depends on, if anybody: its developer's billing type, but
+    /// in shadow mode.
+    #[must_use]
+    pub const fn purchase_billing(&self, of_developer: BillingType) -> BillingType {
+        if self.is_shadow { BillingType::Shadow } else { of_developer }
+    }
+
     /// The id of the recurring fee that falls due in a period.
     #[must_use]
     pub fn fee_id(&self, period: Period) -> String {
@@ -161,8 +172,9 @@ impl Subscription {
                 return Err(period);
             }
             if let Some(fee) = product.recurring_fee_at(start, self.plan_held()) {
-                let RecurringFee { currency, amount, months, window: _ } = *fee;
-                return Ok(DueFee { period, currency, amount, next: period.later(months) });
+                let RecurringFee { currency, amount, months, is_shadow, window: _ } = *fee;
+                let next = period.later(months);
+                return Ok(DueFee { period, currency, amount, next, is_shadow });
             }
             if period.later(1) == period {
                 return Err(period);
@@ -227,6 +239,7 @@ impl Product {
             first_fee: first_fee.filter(is_due),
             first,
             next,
+            is_shadow: terms.is_shadow(),
         })
     }
 
@@ -283,7 +296,14 @@ impl PlanTerms {
             currency: published.currency,
             amount,
             months: self.fee_months.max(1),
+            is_shadow: self.is_shadow(),
         }))
+    }
+
+    /// Whether its calls and fees are counted, never refused and never paid.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.shadow.unwrap_or(false)
     }
 
     /// Checks what it says about fees.

@@ -104,6 +104,11 @@ impl FlatPrice {
             let what = "a plan of a package takes no price that is collected by a billing";
             return Err(CatalogueError::Precondition(what.to_owned()));
         }
+        if terms.is_shadow() && self.is_paid() {
+            let what = "a plan in shadow mode takes no price that is collected by a billing: \
+                        nobody pays such a plan";
+            return Err(CatalogueError::Precondition(what.to_owned()));
+        }
         Ok(())
     }
 }
@@ -185,6 +190,7 @@ impl Catalogue {
             first_fee: None,
             first_period: None,
             next_period: None,
+            is_shadow: plan.terms.is_shadow(),
             is_pending: false,
             created_at: now,
             modified_at: now,

@@ -97,7 +97,7 @@ impl Catalogue {
     }
 
     /// Replaces what people write of a rate plan; effective at once. What only a plan of a package
-    /// has stays where `terms` do not say it.
+    /// has stays where `terms` do not say it, and so does shadow mode.
     ///
     /// # Errors
     /// As [`Catalogue::create_plan`].
@@ -120,6 +120,8 @@ impl Catalogue {
         if terms.flat.is_none() {
             terms.flat = plan.terms.flat.clone();
         }
+        // Who replaces a plan without knowing of shadow mode does not make it bite.
+        terms.shadow = terms.shadow.or(plan.terms.shadow);
         let published = terms.check()?;
         check_windows(&before, plan.id, published.as_ref())?;
         let base = plan.revision;

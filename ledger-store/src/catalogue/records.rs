@@ -358,6 +358,9 @@ pub struct Subscription {
     /// The period from whose start on recurring fees are due; as stored.
     #[serde(default)]
     pub next_period: Option<u32>,
+    /// Whether its plan was in shadow mode when it was bought: those fees are noted and not paid.
+    #[serde(default)]
+    pub is_shadow: bool,
     /// Whether its fees are not booked yet: to everybody but the purchase it is not there.
     pub is_pending: bool,
     /// Whether it was taken back before it began, and what was paid for it is still to be given back.
@@ -400,6 +403,9 @@ pub struct RecurringFee {
     pub amount: Money,
     /// Months of an interval; at least 1.
     pub months: u32,
+    /// Whether the plan is in shadow mode: the fee is noted and not paid.
+    #[serde(default)]
+    pub is_shadow: bool,
 }
 
 /// How far the recurring fees of a developer's subscriptions are booked: one document, apart from

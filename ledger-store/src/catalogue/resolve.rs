@@ -145,8 +145,9 @@ impl Catalogue {
             }
             let mut add = async |window: Window, revision: u32| -> Result<(), CatalogueError> {
                 let rates = self.rates_of(plan.id, revision).await?;
-                let (plan, currency) = (plan.id, published.currency);
-                plans.push(CallerPlan { plan, revision, currency, window, rates });
+                let (id, currency) = (plan.id, published.currency);
+                let is_shadow = plan.terms.is_shadow();
+                plans.push(CallerPlan { plan: id, revision, currency, window, rates, is_shadow });
                 Ok(())
             };
             if !plan.terms.is_accepted() {
@@ -167,7 +168,8 @@ impl Catalogue {
             for window in window.outside(&taken) {
                 let (id, revision) = (plan.id, plan.revision);
                 let rates = self.rates_of(id, revision).await?;
-                plans.push(CallerPlan { plan: id, revision, currency, window, rates });
+                let is_shadow = plan.terms.is_shadow();
+                plans.push(CallerPlan { plan: id, revision, currency, window, rates, is_shadow });
             }
             taken.push(window);
         }
@@ -184,12 +186,13 @@ impl Catalogue {
         let headers = self.ledger.wallets_of(developer.id).await?;
         let mut wallets: BTreeMap<Currency, WalletId> =
             headers.iter().map(|header| (header.currency, header.wallet)).collect();
-        if developer.billing == BillingType::Postpaid {
-            for plan in products.iter().flat_map(|product| &product.plans) {
-                if let Entry::Vacant(none) = wallets.entry(plan.currency) {
-                    let currency = plan.currency;
-                    none.insert(self.open_wallet(organization, developer.id, currency, now).await?);
-                }
+        // What nobody pays in advance is counted in a wallet all the same.
+        let is_later = developer.billing == BillingType::Postpaid;
+        let plans = products.iter().flat_map(|product| &product.plans);
+        for plan in plans.filter(|plan| is_later || plan.is_shadow) {
+            if let Entry::Vacant(none) = wallets.entry(plan.currency) {
+                let currency = plan.currency;
+                none.insert(self.open_wallet(organization, developer.id, currency, now).await?);
             }
         }
         Ok(wallets)

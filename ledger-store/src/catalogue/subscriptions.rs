@@ -55,6 +55,7 @@ impl Catalogue {
             first_fee: offer.first_fee,
             first_period: Some(offer.first.number()),
             next_period: Some(offer.next.number()),
+            is_shadow: offer.is_shadow,
             is_pending: offer.setup_fee.is_some() || offer.first_fee.is_some(),
             is_fee_back_due: false,
             created_at: now,

@@ -155,6 +155,12 @@ impl Developer {
                 return Err(CatalogueError::Precondition(what));
             }
             BillingType::Prepaid => {}
+            BillingType::Shadow | BillingType::ShadowRefused => {
+                return Err(CatalogueError::invalid(
+                    "billingType",
+                    "is of plans, not of developers",
+                ));
+            }
             BillingType::Postpaid => {
                 self.switches += 1;
                 self.switched_at = Some(now);

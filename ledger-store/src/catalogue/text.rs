@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serializer, de};
+use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
 /// Any type with `Display` and `FromStr`, as a string.
 pub mod plain {
@@ -117,16 +117,19 @@ pub mod millis_option {
 pub mod billing {
     use tollgate_metering::BillingType;
 
-    use super::{Deserialize, Deserializer, Serializer, de};
+    use super::{Deserialize, Deserializer, Serializer, de, ser};
 
     /// Writes it.
     ///
     /// # Errors
-    /// The serializer's.
+    /// The serializer's, or a billing type that no developer has.
     pub fn serialize<S: Serializer>(value: &BillingType, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(match value {
             BillingType::Prepaid => "PREPAID",
             BillingType::Postpaid => "POSTPAID",
+            BillingType::Shadow | BillingType::ShadowRefused => {
+                return Err(ser::Error::custom("shadow mode is of plans, not of developers"));
+            }
         })
     }
 

@@ -165,13 +165,11 @@ impl MeterColumns {
 
     /// The columns of a meter.
     pub(super) fn of(meter: &Meter) -> Result<MeterColumns, LedgerError> {
-        let billing = match meter.billing {
-            BillingType::Prepaid | BillingType::Postpaid => i8::try_from(meter.billing.code()),
-        };
+        let billing = i8::try_from(meter.billing.code());
         Ok(MeterColumns {
             product: Some(meter.product.0),
             plan: Some(meter.plan.0),
-            billing: Some(billing.expect("codes are 0 and 1")),
+            billing: Some(billing.expect("codes are below 4")),
             period: Some(int("a meter's period", meter.period.number())?),
             revision: Some(int("a meter's revision", meter.revision)?),
         })

@@ -4,7 +4,7 @@
 //! What was taken back is noted with the subscription, in the write that takes it back; the entries
 //! have ids made of the fees', so that of two who give back one finds it done. What was never booked,
 //! or was waived, does not come back. A fee comes back the way it went, whoever pays when by then:
-//! a prepaid one to its wallet, a postpaid one off the invoice.
+//! a prepaid one to its wallet, a postpaid one off the invoice, one in shadow mode off the reports.
 
 use tollgate_metering::booking::{Booking, BookingError, entry_id};
 use tollgate_metering::{BillingType, DeveloperId, EntryKind, UnixMillis, WalletId};
@@ -37,11 +37,13 @@ impl Fees {
             let Some(paid) = self.ledger.entry(developer, &id).await? else { continue };
             let billing = match paid.kind {
                 EntryKind::PostpaidFee => BillingType::Postpaid,
+                EntryKind::ShadowFee => BillingType::Shadow,
                 EntryKind::Fee
                 | EntryKind::Credit
                 | EntryKind::Adjustment
                 | EntryKind::Checkpoint
                 | EntryKind::PostpaidCheckpoint
+                | EntryKind::ShadowCheckpoint
                 | EntryKind::Limit
                 | EntryKind::SuspenseCharge
                 | EntryKind::SuspenseWriteOff

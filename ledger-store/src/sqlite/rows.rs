@@ -29,10 +29,7 @@ impl MeterColumns {
         MeterColumns {
             product: meter.product.to_string(),
             plan: meter.plan.to_string(),
-            billing: match meter.billing {
-                BillingType::Prepaid => "prepaid",
-                BillingType::Postpaid => "postpaid",
-            },
+            billing: meter.billing.as_str(),
             period: meter.period.to_string(),
             revision: meter.revision,
         }
@@ -41,11 +38,9 @@ impl MeterColumns {
 
 /// The meter in the five columns from `first` on: product, plan, billing, period, revision.
 pub(super) fn meter(row: &Row<'_>, first: usize, wallet: WalletId) -> Result<Meter, Failure> {
-    let billing = match row.get_ref(first + 2)?.as_str().map_err(rusqlite::Error::from)? {
-        "prepaid" => BillingType::Prepaid,
-        "postpaid" => BillingType::Postpaid,
-        other => return Err(Failure::corrupt("a billing type", other)),
-    };
+    let billing = row.get_ref(first + 2)?.as_str().map_err(rusqlite::Error::from)?;
+    let unknown = || Failure::corrupt("a billing type", billing);
+    let billing = BillingType::from_word(billing).ok_or_else(unknown)?;
     Ok(Meter {
         wallet,
         product: text::<ProductId>(row, first, "a product id")?,

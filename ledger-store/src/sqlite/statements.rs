@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x544f_4c4c;
 
 /// Steps of the schema; step n takes `user_version` n − 1 to n. Steps only add: a file of any
 /// older version opens, and no step is ever edited once released.
-pub(super) const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2, MIGRATION_3];
+pub(super) const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4];
 
 const MIGRATION_1: &str = "
 CREATE TABLE meta (
@@ -236,6 +236,29 @@ CREATE TABLE daily_usage (
     seq INTEGER NOT NULL,
     PRIMARY KEY (wallet, day, born_ms, incarnation, product, plan, billing, period, revision, app)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Shadow mode: two billing types more. A CHECK cannot be changed, so the table is made again.
+const MIGRATION_4: &str = "
+CREATE TABLE meter_of_4 (
+    wallet TEXT NOT NULL,
+    product TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    billing TEXT NOT NULL
+        CHECK (billing IN ('prepaid', 'postpaid', 'shadow', 'shadow_refused')),
+    period TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    settled_units TEXT NOT NULL,
+    closed_charge TEXT NOT NULL,
+    checkpoints INTEGER NOT NULL,
+    PRIMARY KEY (wallet, product, plan, billing, period, revision)
+) STRICT, WITHOUT ROWID;
+INSERT INTO meter_of_4 (wallet, product, plan, billing, period, revision, settled_units,
+    closed_charge, checkpoints)
+SELECT wallet, product, plan, billing, period, revision, settled_units, closed_charge, checkpoints
+FROM meter;
+DROP TABLE meter;
+ALTER TABLE meter_of_4 RENAME TO meter;
 ";
 
 pub(super) const META: &str = "SELECT value FROM meta WHERE name = ?1";

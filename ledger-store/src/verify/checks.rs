@@ -73,13 +73,9 @@ fn last_credit(inspection: &Inspection, findings: &mut Vec<Finding>) -> Result<(
     Ok(())
 }
 
-fn is_checkpoint(entry: &Entry) -> bool {
-    matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint)
-}
-
 fn checkpoints(inspection: &Inspection, findings: &mut Vec<Finding>) -> Result<(), OutOfRange> {
     let mut booked: BTreeMap<Meter, (Money, u32)> = BTreeMap::new();
-    for entry in inspection.entries.iter().filter(|entry| is_checkpoint(entry)) {
+    for entry in inspection.entries.iter().filter(|entry| entry.kind.is_checkpoint()) {
         let Some(meter) = entry.meter else { continue };
         let (amount, count) = booked.entry(meter).or_default();
         *amount = amount.plus(entry.amount)?;

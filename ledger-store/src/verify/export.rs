@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
-use tollgate_metering::{Account, BillingType, Entry, Header, Incarnation, Meter, WalletId};
+use tollgate_metering::{Account, Entry, Header, Incarnation, Meter, WalletId};
 
 use super::{PAGE, entries_of};
 use crate::error::LedgerError;
@@ -263,10 +263,7 @@ fn meter_value(meter: &Meter) -> Value {
         "product": meter.product.to_string(),
         "plan": meter.plan.to_string(),
         "revision": meter.revision,
-        "billing": match meter.billing {
-            BillingType::Prepaid => "prepaid",
-            BillingType::Postpaid => "postpaid",
-        },
+        "billing": meter.billing.as_str(),
         "period": meter.period.to_string(),
     })
 }

@@ -75,6 +75,7 @@ macro_rules! conformance {
             closings: late_usage_is_the_next_checkpoint_of_its_meter,
             closings: late_usage_can_lower_what_was_closed,
             closings: a_postpaid_checkpoint_leaves_the_balance_alone,
+            closings: shadow_units_are_folded_closed_and_kept_and_never_paid,
             closings: the_horizon_refuses_what_is_unfolded_or_unclosed_then_the_past_goes,
             closings: a_wallets_past_is_folded_closed_and_removed_by_its_age,
             closings: what_the_horizon_leaves_behind_stays_for_an_hour_however_late_it_rises,

@@ -11,7 +11,8 @@ use tollgate_ledger_store::{
 };
 
 use tollgate_ledger_store::ledger::UsageWrite;
-use tollgate_metering::Units;
+use tollgate_metering::account::MeterTotals;
+use tollgate_metering::{Account, BillingType, Meter, Units};
 
 use crate::conformance::{Backend, conformance};
 use crate::fixtures::{
@@ -125,6 +126,44 @@ fn a_file_of_a_newer_version_is_refused_by_name() {
     drop(connection);
     let error = open_error(&path);
     assert!(error.contains("9999") && error.contains(path.to_str().unwrap()), "{error}");
+}
+
+/// A file from before shadow mode keeps its meters, and takes those of shadow mode from then on.
+#[tokio::test]
+async fn a_file_from_before_shadow_mode_keeps_its_meters_and_takes_more() {
+    let backend = Sqlite::fresh().await;
+    let mut account = opened(&*backend.ledger()).await;
+    let meters = BillingType::ALL.map(|billing| Meter { billing, ..meter(account.header.wallet) });
+    let put = |account: &Account, meters: &[Meter]| {
+        let mut change = account.change();
+        let totals = MeterTotals { settled_units: units("7"), ..MeterTotals::default() };
+        change.meters.extend(meters.iter().map(|meter| (*meter, totals)));
+        change
+    };
+    let Sqlite { folder, path, ledger } = backend;
+    let change = put(&account, &meters[..2]);
+    assert_eq!(ledger.commit(&change).await.unwrap(), Commit::Applied);
+    account.apply(&change);
+    drop(ledger);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let old: String = connection
+        .query_row("SELECT sql FROM sqlite_schema WHERE name = 'meter'", [], |row| row.get(0))
+        .unwrap();
+    let old = old.replace("\"meter\"", "old").replace(", 'shadow', 'shadow_refused'", "");
+    let back = format!(
+        "{old}; INSERT INTO old SELECT * FROM meter; DROP TABLE meter; ALTER TABLE old RENAME TO meter; PRAGMA user_version = 3"
+    );
+    connection.execute_batch(&back).unwrap();
+    let shadow = "INSERT INTO meter SELECT wallet, product, plan, 'shadow', period, revision, settled_units, closed_charge, checkpoints FROM meter LIMIT 1";
+    assert!(connection.execute_batch(shadow).is_err(), "it is a file from before");
+    drop(connection);
+
+    let backend = Sqlite::at(folder, path);
+    assert_eq!(read(&*backend.ledger, account.header.wallet).await.account, account);
+    let change = put(&account, &meters[2..]);
+    assert_eq!(backend.ledger.commit(&change).await.unwrap(), Commit::Applied);
+    account.apply(&change);
+    assert_eq!(read(&*backend.ledger, account.header.wallet).await.account, account);
 }
 
 /// Two balance-sync nodes of one machine that were started at once on a new file: one of them ended with "database is locked".

@@ -261,6 +261,9 @@ async fn refusal(
     product: &Product,
     plan: &CallerPlan,
 ) -> Result<Option<(&'static str, String)>, ApiError> {
+    if plan.is_shadow {
+        return Ok(None);
+    }
     let currency = plan.currency;
     let lacks = |balance: Money| ("INSUFFICIENT_FUNDS", format!("balance is {balance} {currency}"));
     let standing = match standing(api, owner, currency).await {
@@ -279,7 +282,7 @@ async fn refusal(
     let floor = standing.read.account.header.overdraft_limit.negated();
     Ok(match owner.billing {
         BillingType::Prepaid => (standing.balance <= floor).then(|| lacks(standing.balance)),
-        BillingType::Postpaid => None,
+        BillingType::Postpaid | BillingType::Shadow | BillingType::ShadowRefused => None,
     })
 }
 

@@ -134,6 +134,9 @@ impl DeveloperShape {
             billing_type: match developer.billing {
                 tollgate_metering::BillingType::Prepaid => "PREPAID",
                 tollgate_metering::BillingType::Postpaid => "POSTPAID",
+                // No developer has one of these.
+                tollgate_metering::BillingType::Shadow
+                | tollgate_metering::BillingType::ShadowRefused => "BILLING_TYPE_UNSPECIFIED",
             },
         }
     }

@@ -155,7 +155,7 @@ impl Request<'_> {
         plan: &CallerPlan,
         units: Units,
     ) -> Result<(), ApiError> {
-        let Some(most) = plan.rates.units_max() else { return Ok(()) };
+        let Some(most) = plan.rates.units_max().filter(|_| !plan.is_shadow) else { return Ok(()) };
         let standing = match developers::standing(self.api, used.owner, plan.currency).await {
             Ok(standing) => standing,
             Err(ApiError::NoWallet { .. }) => return Ok(()),
@@ -177,14 +177,15 @@ impl Request<'_> {
         let Use { owner, product, .. } = used;
         let (api, now, currency) = (self.api, self.api.clock.now(), plan.currency);
         let wallet = catalogue::wallet_id(owner.id, currency);
-        if owner.billing == BillingType::Postpaid || self.is_forced {
+        let billing = if plan.is_shadow { BillingType::Shadow } else { owner.billing };
+        if billing != BillingType::Prepaid || self.is_forced {
             api.catalogue.open_wallet(self.organization, owner.id, currency, now).await?;
         }
         let meter = Meter {
             wallet,
             product: product.id,
             plan: plan.plan,
-            billing: owner.billing,
+            billing,
             period: Period::of(now),
             revision: plan.revision,
         };

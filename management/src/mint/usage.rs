@@ -106,8 +106,10 @@ pub(super) fn counted(
     now: UnixMillis,
 ) -> Result<Units, ApiError> {
     let period = Period::of(now);
-    let is_of_line =
-        |meter: &Meter| meter.product == product && meter.plan == plan && meter.period == period;
+    let is_of_line = |meter: &Meter| {
+        let is_of_plan = meter.product == product && meter.plan == plan;
+        is_of_plan && meter.period == period && !meter.billing.is_shadow()
+    };
     let read = &standing.read;
     let counted = read.account.units(&read.registers, |_| false).map_err(out_of_range)?;
     let of_line = counted.iter().filter(|(meter, _)| is_of_line(meter));

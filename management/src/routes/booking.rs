@@ -84,7 +84,8 @@ pub(crate) async fn purchase_fees(
     let (Some(first), Some(currency)) = (fees.first(), bought.currency) else {
         return Ok(());
     };
-    if owner.billing == BillingType::Postpaid {
+    let billing = bought.purchase_billing(owner.billing);
+    if billing != BillingType::Prepaid {
         let now = api.clock.now();
         api.catalogue.open_wallet(organization, owner.id, currency, now).await?;
     }
@@ -102,7 +103,7 @@ pub(crate) async fn purchase_fees(
             is_forced,
         },
     };
-    let booked = api.book.purchase(asked.wallet(), &asked.booking, &fees, owner.billing);
+    let booked = api.book.purchase(asked.wallet(), &asked.booking, &fees, billing);
     let outcome = asked.outcome(api, booked).await;
     if let Err(
         ApiError::BalanceTooSmall { .. }

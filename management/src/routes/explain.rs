@@ -47,7 +47,9 @@ pub(crate) async fn explain(
     let mut explained = Vec::new();
     let mut names = Names::default();
     for (meter, (before, units, charge)) in meters(&charges.lines, span)? {
-        if only.is_some_and(|only| only != meter.product) {
+        // What would have been refused has no charge.
+        let is_charged = meter.billing != BillingType::ShadowRefused;
+        if !is_charged || only.is_some_and(|only| only != meter.product) {
             continue;
         }
         let rates = charges.rates.rates(meter.plan, meter.revision).map_err(unpriced)?;
@@ -87,7 +89,8 @@ pub(crate) async fn reprice(
     let rates = asked_rates(&api, &organization, input, currency).await?;
     let mut usage: BTreeMap<(ProductId, BillingType, Period), (Units, Money)> = BTreeMap::new();
     for (meter, (_, units, charge)) in meters(&charges.lines, span)? {
-        if only.is_none_or(|only| only == meter.product) {
+        let is_charged = meter.billing != BillingType::ShadowRefused;
+        if is_charged && only.is_none_or(|only| only == meter.product) {
             let key = (meter.product, meter.billing, meter.period);
             let sum = usage.entry(key).or_default();
             sum.0 = sum.0.plus(units).map_err(|error| unpriced(error.into()))?;
@@ -99,8 +102,11 @@ pub(crate) async fn reprice(
     for ((product, billed, period), (units, charge)) in usage {
         let repriced = rates.charge(units).map_err(out_of_range)?;
         let (bands, rounding) = bands(&rates, Units::ZERO, units, repriced)?;
-        before = before.plus(charge).map_err(out_of_range)?;
-        after = after.plus(repriced).map_err(out_of_range)?;
+        // What nobody pays is priced in its line, and in no sum.
+        if !billed.is_shadow() {
+            before = before.plus(charge).map_err(out_of_range)?;
+            after = after.plus(repriced).map_err(out_of_range)?;
+        }
         lines.push(RepricedLine {
             product: names.product(&api, &organization, product).await?,
             billing_type: billing(billed),

@@ -14,7 +14,8 @@ use tollgate_ledger_store::charges::booked;
 use tollgate_metering::booking::BookingError;
 use tollgate_metering::lines::{Day, Kind, Line};
 use tollgate_metering::{
-    AppId, BillingType, Currency, DeveloperId, Entry, Money, PlanId, ProductId, Units, WalletId,
+    AppId, BillingType, Currency, DeveloperId, Entry, Money, PlanId, ProductId, Units, UnitsError,
+    WalletId,
 };
 
 use super::{Answer, developer};
@@ -125,7 +126,8 @@ pub(crate) async fn statement(
     let charges = charges::of(&api, wallet, span).await?.ok_or_else(no_wallet)?;
     let today = Day::of(api.clock.now());
     let (mut opening, mut closing) = (Money::ZERO, Money::ZERO);
-    let mut parts = [Money::ZERO; 7];
+    let mut parts = [Money::ZERO; 8];
+    let mut refused = Units::ZERO;
     let mut lines = Vec::new();
     let mut entries: Vec<&Entry> = charges.entries.iter().collect();
     entries.sort_by_key(|entry| (entry.at, &entry.id));
@@ -138,6 +140,9 @@ pub(crate) async fn statement(
                 ["credit", "adjustment", "fee", "conversion"].iter().position(|each| *each == kind);
             if let Some(part) = part {
                 parts[part] = parts[part].plus(change).map_err(out_of_range)?;
+            }
+            if billed.is_shadow() {
+                parts[7] = parts[7].plus(entry.amount).map_err(out_of_range)?;
             }
             lines.push(entry_line(entry, (kind, billed, change), day, currency));
         }
@@ -152,8 +157,12 @@ pub(crate) async fn statement(
                 (BillingType::Prepaid, Kind::Usage) => 4,
                 (BillingType::Prepaid, Kind::Late | Kind::Rebanded) => 5,
                 (BillingType::Postpaid, _) => 6,
+                (BillingType::Shadow | BillingType::ShadowRefused, _) => 7,
             };
-            let amount = if part == 6 { line.charge } else { change };
+            let amount = if part >= 6 { line.charge } else { change };
+            if line.meter.billing == BillingType::ShadowRefused {
+                refused = refused.plus(line.units).map_err(too_many)?;
+            }
             parts[part] = parts[part].plus(amount).map_err(out_of_range)?;
             let key = (line.meter.period, key(line, owner.id, currency, all));
             add(&mut sums, key, line)?;
@@ -164,7 +173,7 @@ pub(crate) async fn statement(
         line.period = Some(period.to_string());
         lines.push(line);
     }
-    let [credits, adjustments, fees, conversions, usage, late, postpaid] =
+    let [credits, adjustments, fees, conversions, usage, late, postpaid, shadow] =
         parts.map(|part| part.to_string());
     let told = Statement {
         developer: owner.email,
@@ -181,6 +190,8 @@ pub(crate) async fn statement(
             charges: usage,
             late_charges: late,
             postpaid_charges: postpaid,
+            shadow_charges: shadow,
+            shadow_refused_units: refused.to_string(),
         },
         closing: closing.to_string(),
     };
@@ -307,8 +318,7 @@ fn key(line: &Line, owner: DeveloperId, currency: Currency, groups: Groups) -> K
 
 fn add<K: Ord>(sums: &mut BTreeMap<K, Sum>, key: K, line: &Line) -> Result<(), ApiError> {
     let sum = sums.entry(key).or_default();
-    let units = sum.units.unwrap_or_default().plus(line.units);
-    sum.units = Some(units.map_err(|error| ApiError::Booking(BookingError::Rating(error.into())))?);
+    sum.units = Some(sum.units.unwrap_or_default().plus(line.units).map_err(too_many)?);
     sum.amount = sum.amount.plus(line.charge).map_err(out_of_range)?;
     sum.change = sum.change.plus(effect(line).1).map_err(out_of_range)?;
     Ok(())
@@ -323,7 +333,9 @@ pub(crate) fn effect(line: &Line) -> (&'static str, Money) {
     };
     match line.meter.billing {
         BillingType::Prepaid => (kind, line.charge.negated()),
-        BillingType::Postpaid => (kind, Money::ZERO),
+        BillingType::Postpaid | BillingType::Shadow | BillingType::ShadowRefused => {
+            (kind, Money::ZERO)
+        }
     }
 }
 
@@ -371,7 +383,7 @@ async fn answer(
     sums: Sums,
     next: Option<WalletId>,
 ) -> Answer {
-    let totals = totals(&sums).map_err(out_of_range)?;
+    let totals = totals(&sums)?;
     let (mut lines, mut names) = (Vec::with_capacity(sums.len()), Names::default());
     for (key, sum) in sums {
         lines.push(shape(api, organization, &mut names, &key, sum).await?);
@@ -387,31 +399,46 @@ async fn answer(
     Ok(response)
 }
 
-fn totals(sums: &Sums) -> Result<Vec<TotalShape>, tollgate_metering::MoneyError> {
-    let mut totals: BTreeMap<Currency, [Money; 4]> = BTreeMap::new();
+fn totals(sums: &Sums) -> Result<Vec<TotalShape>, ApiError> {
+    let mut totals: BTreeMap<Currency, ([Money; 5], Units)> = BTreeMap::new();
     for (key, sum) in sums {
-        let total = totals.entry(key.currency).or_default();
+        let (total, refused) = totals.entry(key.currency).or_default();
+        if key.billing == BillingType::ShadowRefused {
+            *refused = refused.plus(sum.units.unwrap_or_default()).map_err(too_many)?;
+        }
         let part = match (key.billing, key.kind) {
+            (BillingType::Shadow | BillingType::ShadowRefused, _) => Some(3),
             (BillingType::Postpaid, "usage" | "late" | "rebanded") => Some(2),
             (BillingType::Prepaid, "usage") => Some(0),
             (BillingType::Prepaid, "late" | "rebanded") => Some(1),
             (BillingType::Prepaid | BillingType::Postpaid, _) => None,
         };
         if let Some(part) = part {
-            total[part] = total[part].plus(sum.amount)?;
+            total[part] = total[part].plus(sum.amount).map_err(out_of_range)?;
         }
-        total[3] = total[3].plus(sum.change)?;
+        total[4] = total[4].plus(sum.change).map_err(out_of_range)?;
     }
-    let shape = |(currency, total): (Currency, [Money; 4])| {
-        let [charges, late_charges, postpaid_charges, balance_change] =
+    let shape = |(currency, (total, refused)): (Currency, ([Money; 5], Units))| {
+        let [charges, late_charges, postpaid_charges, shadow_charges, balance_change] =
             total.map(|sum| sum.to_string());
-        let currency_code = currency.to_string();
-        TotalShape { currency_code, charges, late_charges, postpaid_charges, balance_change }
+        TotalShape {
+            currency_code: currency.to_string(),
+            charges,
+            late_charges,
+            postpaid_charges,
+            shadow_charges,
+            shadow_refused_units: refused.to_string(),
+            balance_change,
+        }
     };
     Ok(totals.into_iter().map(shape).collect())
 }
 
 pub(crate) fn out_of_range(error: tollgate_metering::MoneyError) -> ApiError {
+    ApiError::Booking(BookingError::Rating(error.into()))
+}
+
+fn too_many(error: UnitsError) -> ApiError {
     ApiError::Booking(BookingError::Rating(error.into()))
 }
 

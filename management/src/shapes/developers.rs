@@ -139,6 +139,8 @@ impl MonetizationConfig {
         let word = match billing {
             BillingType::Prepaid => "PREPAID",
             BillingType::Postpaid => "POSTPAID",
+            // No developer has one of these.
+            BillingType::Shadow | BillingType::ShadowRefused => "BILLING_TYPE_UNSPECIFIED",
         };
         MonetizationConfig { billing_type: Some(word.to_owned()) }
     }

@@ -48,6 +48,9 @@ pub(crate) struct PlanInput {
     #[serde(deserialize_with = "number::int64")]
     #[schemars(with = "crate::openapi::Int64Input")]
     end_time: Option<i64>,
+    /// Beyond Apigee's: calls and fees are counted, never refused and never paid. Absent: a new plan
+    /// is not, one that is replaced stays what it was.
+    shadow: Option<bool>,
     #[serde(rename = "name")]
     _name: ReadOnly,
     #[serde(rename = "createdAt")]
@@ -106,6 +109,9 @@ pub(crate) struct PlanShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<crate::openapi::Int64Text>")]
     end_time: Option<String>,
+    /// Beyond Apigee's; absent unless it is true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<bool>,
     #[schemars(with = "crate::openapi::Int64Text")]
     created_at: String,
     #[schemars(with = "crate::openapi::Int64Text")]
@@ -188,6 +194,7 @@ impl PlanInput {
             flat: None,
             pricing: pricing_type(self.consumption_pricing_type.as_deref())?,
             state: state(self.state.as_deref())?,
+            shadow: self.shadow,
             display_name: self.display_name.unwrap_or_default(),
             description: self.description.unwrap_or_default(),
             payment_funding_model: funding_model(self.payment_funding_model)?,
@@ -307,6 +314,7 @@ impl PlanShape {
             state: state_word(terms.state),
             start_time: terms.start.map(millis),
             end_time: terms.end.map(millis),
+            shadow: terms.is_shadow().then_some(true),
             created_at: millis(plan.created_at),
             last_modified_at: millis(plan.modified_at),
         }

@@ -64,6 +64,10 @@ pub(crate) struct TotalShape {
     pub(crate) late_charges: String,
     /// What postpaid calls cost, all of it.
     pub(crate) postpaid_charges: String,
+    /// What calls and fees in shadow mode would have cost: nobody pays it.
+    pub(crate) shadow_charges: String,
+    /// Units of calls in shadow mode that would have been refused.
+    pub(crate) shadow_refused_units: String,
     /// What all lines did to the prepaid balances.
     pub(crate) balance_change: String,
 }
@@ -112,6 +116,10 @@ pub(crate) struct StatementSums {
     pub(crate) late_charges: String,
     /// Apart from the balance.
     pub(crate) postpaid_charges: String,
+    /// What calls and fees in shadow mode would have cost: nobody pays it.
+    pub(crate) shadow_charges: String,
+    /// Units of calls in shadow mode that would have been refused.
+    pub(crate) shadow_refused_units: String,
 }
 
 /// `GET …/explain/{currency}`.
@@ -230,6 +238,8 @@ pub(crate) const fn billing(billing: BillingType) -> &'static str {
     match billing {
         BillingType::Prepaid => "PREPAID",
         BillingType::Postpaid => "POSTPAID",
+        BillingType::Shadow => "SHADOW",
+        BillingType::ShadowRefused => "SHADOW_REFUSED",
     }
 }
 

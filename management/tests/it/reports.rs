@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use crate::harness::{ADA, ADMIN, NOON, READER, Reply, Server, TestClock};
 
+mod shadow;
+
 const CHARGES: &str = "/v1/organizations/acme/reports/charges";
 const DAY: i64 = 86_400_000;
 /// 2026-12-02T12:00:00Z.
@@ -181,6 +183,7 @@ async fn charges_are_told_apart_and_add_up_to_the_balance() {
     assert_eq!(sum(lines(&report), "balanceChange"), used.balance().await);
     let total = json!([{
         "currencyCode": "EUR", "charges": "0.385", "lateCharges": "0", "postpaidCharges": "0",
+        "shadowCharges": "0", "shadowRefusedUnits": "0",
         "balanceChange": used.balance().await,
     }]);
     assert_eq!(report.json["totals"], total);

@@ -55,7 +55,8 @@ pub fn fold(
 /// number). Repeated after late units it moves those; `None` where nothing is left to move. At
 /// most [`CHANGE_ROWS_MAX`] meters at a time.
 ///
-/// A postpaid meter's checkpoint is for its invoice: it moves `closed_charge` alone.
+/// A postpaid meter's checkpoint is for its invoice, a shadow meter's for reports: both move
+/// `closed_charge` alone.
 ///
 /// # Errors
 /// [`BookingError::Rating`] where prices are unknown or a sum is out of range.
@@ -106,6 +107,7 @@ pub(super) fn move_charges(
         let kind = match meter.billing {
             BillingType::Prepaid => EntryKind::Checkpoint,
             BillingType::Postpaid => EntryKind::PostpaidCheckpoint,
+            BillingType::Shadow | BillingType::ShadowRefused => EntryKind::ShadowCheckpoint,
         };
         if kind.is_settled() {
             change.header.settled = change.header.settled.plus(more)?;

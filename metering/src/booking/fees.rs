@@ -1,7 +1,8 @@
 //! Fees of plans, and what becomes of a prepaid balance whose developer begins to pay later.
 //!
-//! A prepaid fee lowers the balance, a postpaid one waits for an invoice; both have ids of one
-//! space, so that a fee is booked once whatever the billing type is by then. The fees of one
+//! A prepaid fee lowers the balance, a postpaid one waits for an invoice, one of a plan in shadow
+//! mode is only noted; all have ids of one space, so that a fee is booked once whatever the billing
+//! type is by then. The fees of one
 //! purchase stand in one change: a purchase is never half paid.
 
 use super::{
@@ -50,9 +51,36 @@ pub fn postpaid_fee(
     amount: Money,
 ) -> Result<Change, BookingError> {
     check_positive(amount)?;
+    noted(account, registers, rates, booking, EntryKind::PostpaidFee, amount)
+}
+
+/// Notes a fee of a plan in shadow mode: nobody pays it, now or later.
+///
+/// # Errors
+/// As [`fee`].
+pub fn shadow_fee(
+    account: &Account,
+    registers: &Registers,
+    rates: &RateBook,
+    booking: &Booking,
+    amount: Money,
+) -> Result<Change, BookingError> {
+    check_positive(amount)?;
+    noted(account, registers, rates, booking, EntryKind::ShadowFee, amount)
+}
+
+/// An entry that leaves the balance as it is.
+fn noted(
+    account: &Account,
+    registers: &Registers,
+    rates: &RateBook,
+    booking: &Booking,
+    kind: EntryKind,
+    amount: Money,
+) -> Result<Change, BookingError> {
     let mut change = unsealed(account)?;
     let balance = account.balance(registers, rates)?;
-    change.entries.push(entry(account, booking, EntryKind::PostpaidFee, amount, balance)?);
+    change.entries.push(entry(account, booking, kind, amount, balance)?);
     Ok(change)
 }
 
@@ -76,10 +104,10 @@ pub fn returned_fee(
             Ok(super::settle(account, registers, rates, booking, EntryKind::Fee, back)?.0)
         }
         BillingType::Postpaid => {
-            let mut change = unsealed(account)?;
-            let balance = account.balance(registers, rates)?;
-            change.entries.push(entry(account, booking, EntryKind::PostpaidFee, back, balance)?);
-            Ok(change)
+            noted(account, registers, rates, booking, EntryKind::PostpaidFee, back)
+        }
+        BillingType::Shadow | BillingType::ShadowRefused => {
+            noted(account, registers, rates, booking, EntryKind::ShadowFee, back)
         }
     }
 }
@@ -107,6 +135,7 @@ pub fn purchase(
     let (kind, is_prepaid) = match billing {
         BillingType::Prepaid => (EntryKind::Fee, true),
         BillingType::Postpaid => (EntryKind::PostpaidFee, false),
+        BillingType::Shadow | BillingType::ShadowRefused => (EntryKind::ShadowFee, false),
     };
     // Asked before what is reserved: where gateways have reserved the little there is, that does
     // not make it a matter of force.

@@ -15,6 +15,7 @@ use crate::rating::{Band, Rates};
 use crate::time::Period;
 
 mod model;
+mod shadow;
 mod switches;
 
 const NOON: UnixMillis = UnixMillis(1_795_348_800_000);

@@ -47,7 +47,7 @@ pub fn usage(
     let after = balance_after(account, &change, registers, rates)?;
     let is_forced = match meter.billing {
         BillingType::Prepaid => uncovered(account, registers, rates, booking, after)?,
-        BillingType::Postpaid => false,
+        BillingType::Postpaid | BillingType::Shadow | BillingType::ShadowRefused => false,
     };
     for entry in &mut change.entries {
         (entry.balance_after, entry.is_forced) = (after, is_forced);

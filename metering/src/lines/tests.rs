@@ -167,7 +167,7 @@ impl World {
             add(line.meter, Period::of(line.day.start()), 0, line.charge);
         }
         for entry in &self.entries {
-            if matches!(entry.kind, EntryKind::Checkpoint | EntryKind::PostpaidCheckpoint) {
+            if entry.kind.is_checkpoint() {
                 add(entry.meter.unwrap(), cutoffs.month(entry), 1, entry.amount);
             }
         }
@@ -199,6 +199,9 @@ impl World {
         for line in &lines {
             let total = by_meter.entry(line.meter).or_default();
             *total = total.plus(line.units).unwrap();
+            if line.meter.billing == BillingType::ShadowRefused {
+                assert_eq!(line.charge, Money::ZERO, "{line:?}");
+            }
             if line.meter.billing == BillingType::Prepaid {
                 sum = sum.minus(line.charge).unwrap();
             }
@@ -326,7 +329,8 @@ fn step() -> impl Strategy<Value = Step> {
 impl World {
     fn take(&mut self, step: &Step) {
         let meters = [1, 2, 3].map(|revision| meter(BillingType::Prepaid, revision));
-        let meters = [&meters[..], &[meter(BillingType::Postpaid, 3)]].concat();
+        let outside = BillingType::ALL.map(|billing| meter(billing, 3));
+        let meters = [&meters[..], &outside[1..]].concat();
         let nanos = |nanos: i128| Money::from_nanos(nanos).unwrap();
         let (account, registers, rates) = (&self.account, &self.registers, rates());
         let booking = self.booking();

@@ -12,10 +12,9 @@ use super::whole::Whole;
 use super::{HoldError, Tariff};
 use crate::meter::BillingType;
 use crate::money::Money;
+use crate::rating::RatingError;
+use crate::time::Period;
 use crate::units::Units;
-
-/// Nano-units of one unit.
-const UNIT: u64 = Units::ONE.nanos() as u64;
 
 // === impl Whole ===
 
@@ -27,28 +26,44 @@ impl Whole {
         now: Duration,
         staleness_limit: Duration,
     ) -> Result<(), HoldError> {
-        let as_of = self.as_of().ok_or(HoldError::Unknown)?;
-        if now.saturating_sub(as_of) > staleness_limit {
-            return Err(HoldError::TooOld);
-        }
-        let calls: u64 = self.holds.iter().map(|held| u64::from(held.calls - held.prepaid)).sum();
-        let with_open = calls.checked_add(1).and_then(|calls| calls.checked_mul(UNIT));
-        let with_open = Units::from_register(with_open.ok_or(HoldError::Full)?);
+        self.known_since(now, staleness_limit)?;
         let computed = || {
-            let total = self.total(tariff)?;
-            let price = tariff.rates.marginal(total, Units::ONE)?;
-            // As if every open call were of this plan: what they will be charged under is not kept.
-            let wanted = tariff.rates.marginal(total, with_open)?;
-            let owed = self.charge(|other| {
-                other.billing == BillingType::Postpaid && other.period == tariff.period
-            })?;
-            Ok((price, wanted, credit.minus(owed)?))
+            let (price, wanted) = self.wanted(tariff)?;
+            Ok((price, wanted, credit.minus(self.used(BillingType::Postpaid, tariff.period)?)?))
         };
-        let (price, wanted, left) =
-            computed().map_err(|_: crate::rating::RatingError| HoldError::Full)?;
+        let (price, wanted, left) = computed().map_err(|_: RatingError| HoldError::Full)?;
         if !price.is_zero() && wanted > left {
             return Err(HoldError::CreditReached { left, price });
         }
         Ok(())
+    }
+
+    /// Checks that what is known of the wallet is young enough.
+    pub(super) fn known_since(
+        &self,
+        now: Duration,
+        staleness_limit: Duration,
+    ) -> Result<(), HoldError> {
+        let as_of = self.as_of().ok_or(HoldError::Unknown)?;
+        if now.saturating_sub(as_of) > staleness_limit {
+            return Err(HoldError::TooOld);
+        }
+        Ok(())
+    }
+
+    /// The price of one more unit on a meter whose holds are zero, and what it takes together with
+    /// the open calls on such meters, as if every one were of this plan: what they will be charged
+    /// under is not kept.
+    pub(super) fn wanted(&self, tariff: &Arc<Tariff>) -> Result<(Money, Money), RatingError> {
+        let with_open = u128::from(self.open_of(tariff.billing)) + 1;
+        let with_open = Units::from_nanos(with_open * Units::ONE.nanos())?;
+        let total = self.total(tariff)?;
+        let price = tariff.rates.marginal(total, Units::ONE)?;
+        Ok((price, tariff.rates.marginal(total, with_open)?))
+    }
+
+    /// What units of one billing type cost in a period.
+    pub(super) fn used(&self, billing: BillingType, period: Period) -> Result<Money, RatingError> {
+        self.charge(|other| other.billing == billing && other.period == period)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::grants::Grants;
+use super::open_calls::OpenCalls;
 use super::whole::{FULL_AT, Held, Known, Tally, Whole};
 use super::{Hold, HoldError, Life, OwnRegister, Settled, Tariff, within_bands};
 use crate::account::Mode;
@@ -58,7 +59,12 @@ impl Packed {
         let [register] = tally.own.as_slice() else { return None };
         let held = match whole.holds.as_slice() {
             [] => Money::ZERO,
-            [held] if held.life == register.life && held.prepaid == held.calls => held.amount,
+            [held]
+                if held.life == register.life
+                    && held.calls.total() == held.calls.of(BillingType::Prepaid) =>
+            {
+                held.amount
+            }
             _ => return None,
         };
         let is_optimistic = known.mode == Mode::default() && whole.mode_floor == 0;
@@ -87,8 +93,8 @@ impl Packed {
 
     /// The same in full.
     pub(super) fn unpack(&self) -> Whole {
-        let (calls, amount) = (self.open, wide(self.held));
-        let held = Held { life: self.life, calls, prepaid: calls, amount };
+        let (calls, amount) = (OpenCalls::prepaid(self.open), wide(self.held));
+        let held = Held { life: self.life, calls, amount };
         Whole {
             known: Some(Known {
                 generation: self.generation,
@@ -139,7 +145,7 @@ impl Packed {
         let (available, held) = (self.available.checked_sub(price)?, self.held.checked_add(price)?);
         self.open = self.open.checked_add(1)?;
         (self.available, self.held) = (available, held);
-        Some(Ok(Hold { amount: wide(price), life, slot: self.slot }))
+        Some(Ok(Hold { amount: wide(price), life, slot: self.slot, billing: BillingType::Prepaid }))
     }
 
     pub(super) fn settle(&mut self, hold: &Hold, units: Units) -> Option<Settled> {

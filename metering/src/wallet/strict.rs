@@ -8,6 +8,7 @@ use super::whole::Whole;
 use super::{HoldError, Life, Tariff};
 use crate::account::Overspend;
 use crate::id::WalletId;
+use crate::meter::BillingType;
 use crate::money::Money;
 use crate::protocol::ReportedDraw;
 use crate::units::Units;
@@ -16,7 +17,7 @@ use crate::units::Units;
 
 impl Whole {
     pub(super) fn open_prepaid(&self) -> u32 {
-        self.holds.iter().map(|held| held.prepaid).sum()
+        self.open_of(BillingType::Prepaid)
     }
 
     pub(super) fn draws(&self, wallet: WalletId) -> Vec<(Life, ReportedDraw)> {

@@ -14,6 +14,8 @@ use crate::protocol::SnapshotMeter;
 use crate::rating::{Band, Model, RateBook};
 use crate::time::UnixMillis;
 
+mod outside;
+
 const LIMIT: Duration = Duration::from_secs(10);
 const WALLET: WalletId = WalletId(Uuid::from_u128(1));
 
@@ -82,35 +84,6 @@ fn available(wallet: &Wallet) -> String {
 
 fn hold(wallet: &mut Wallet, tariff: &Arc<Tariff>, at: u64) -> Result<Hold, HoldError> {
     wallet.hold(tariff, Life(0), Units::ONE, Duration::from_secs(at), LIMIT)
-}
-
-#[test]
-fn a_credit_limit_counts_all_postpaid_units_of_its_period_and_open_calls() {
-    let flat = |plan, billing| tariff(plan, 1, billing, Rates::flat(money("0.01")).unwrap());
-    let (one, other) = (flat(1, BillingType::Postpaid), flat(2, BillingType::Postpaid));
-    let mut past = (*flat(3, BillingType::Postpaid)).clone();
-    past.period = Period::from_number(past.period.number() - 1).unwrap();
-    let (past, prepaid) = (Arc::new(past), flat(4, BillingType::Prepaid));
-    let mut wallet = Wallet::default();
-    let within = |wallet: &mut Wallet, credit: &str, now_s: u64| {
-        wallet.within_credit(&one, money(credit), Duration::from_secs(now_s), LIMIT)
-    };
-    assert_eq!(within(&mut wallet, "1", 0), Err(HoldError::Unknown), "others' units count");
-    // Others have used three cents of the period after pay; the rest does not count.
-    let others = [(&one, "2"), (&other, "1"), (&past, "50"), (&prepaid, "50")];
-    take(&mut wallet, &snapshot("-5", &others), 0, &[&one, &other, &past, &prepaid]);
-    let reached =
-        |left, price| Err(HoldError::CreditReached { left: money(left), price: money(price) });
-    assert_eq!(within(&mut wallet, "0.04", 1), Ok(()));
-    assert_eq!(within(&mut wallet, "0.039999999", 1), reached("0.009999999", "0.01"));
-    assert_eq!(within(&mut wallet, "0.04", 11), Err(HoldError::TooOld));
-    wallet.open(&one, Life(0), 3);
-    let open = wallet.hold(&one, Life(0), Units::ONE, Duration::ZERO, LIMIT).unwrap();
-    assert_eq!(within(&mut wallet, "0.04", 1), reached("0.01", "0.01"), "an open call counts");
-    wallet.settle(open, units("2.5"));
-    assert_eq!(within(&mut wallet, "0.06", 1), reached("0.005", "0.01"), "all that it used");
-    let free = tariff(5, 1, BillingType::Postpaid, Rates::flat(Money::ZERO).unwrap());
-    assert_eq!(wallet.within_credit(&free, money("-1"), Duration::ZERO, LIMIT), Ok(()));
 }
 
 #[test]
@@ -203,18 +176,6 @@ fn a_call_past_the_last_band_is_refused_whoever_pays() {
         let left = if billing == BillingType::Prepaid { "7" } else { "9" };
         assert_eq!(available(&wallet), left, "what came past the end is charged");
     }
-}
-
-#[test]
-fn a_postpaid_call_needs_no_balance() {
-    let later = tariff(1, 1, BillingType::Postpaid, Rates::flat(money("9")).unwrap());
-    let mut wallet = Wallet::default();
-    wallet.open(&later, Life(0), 0);
-    let call = hold(&mut wallet, &later, 99).unwrap();
-    assert_eq!(wallet.settle(call, Units::ONE).nanos, 1_000_000_000);
-    take(&mut wallet, &snapshot("-3", &[]), 1, &[]);
-    assert!(hold(&mut wallet, &later, 99).is_ok());
-    assert_eq!(available(&wallet), "-3");
 }
 
 #[test]

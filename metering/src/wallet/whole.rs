@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::grants::Grants;
+use super::open_calls::OpenCalls;
 use super::{
     Hold, HoldError, Life, OwnList, OwnRegister, Settled, Taken, Tariff, View, counted,
     within_bands,
@@ -73,9 +74,7 @@ type Counting = Vec<(Arc<Tariff>, Units)>;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Held {
     pub(super) life: Life,
-    pub(super) calls: u32,
-    /// Of them on prepaid meters.
-    pub(super) prepaid: u32,
+    pub(super) calls: OpenCalls,
     pub(super) amount: Money,
 }
 
@@ -98,12 +97,14 @@ impl Whole {
         staleness_limit: Duration,
     ) -> Result<Hold, HoldError> {
         let is_strict = match tariff.billing {
-            BillingType::Postpaid => false,
+            BillingType::Postpaid | BillingType::Shadow | BillingType::ShadowRefused => false,
             BillingType::Prepaid => self.is_strict(now, staleness_limit)?,
         };
-        within_bands(tariff, self.total(tariff).map_err(|_| HoldError::Full)?)?;
+        if tariff.billing != BillingType::ShadowRefused {
+            within_bands(tariff, self.total(tariff).map_err(|_| HoldError::Full)?)?;
+        }
         let amount = match tariff.billing {
-            BillingType::Postpaid => Money::ZERO,
+            BillingType::Postpaid | BillingType::Shadow | BillingType::ShadowRefused => Money::ZERO,
             BillingType::Prepaid if is_strict => self.most(tariff, units_max)?,
             BillingType::Prepaid => self.affordable(tariff)?,
         };
@@ -125,17 +126,16 @@ impl Whole {
         let place = match self.holds.iter().position(|held| held.life == life) {
             Some(place) => place,
             None => {
-                self.holds.push(Held { life, calls: 0, prepaid: 0, amount: Money::ZERO });
+                self.holds.push(Held { life, calls: OpenCalls::default(), amount: Money::ZERO });
                 self.holds.len() - 1
             }
         };
         let held = &mut self.holds[place];
         held.amount = held.amount.plus(amount).map_err(|_| HoldError::Full)?;
-        held.calls += 1;
-        held.prepaid += u32::from(tariff.billing == BillingType::Prepaid);
+        held.calls.begin(tariff.billing);
         self.open += 1;
         self.available = available;
-        Ok(Hold { amount, life, slot })
+        Ok(Hold { amount, life, slot, billing: tariff.billing })
     }
 
     pub(super) fn settle(&mut self, hold: &Hold, units: Units) -> Settled {
@@ -151,7 +151,7 @@ impl Whole {
             .expect("it was found in this tally above");
         let settled = counted(register.nanos, units);
         register.nanos = settled.nanos;
-        self.end(hold, tariff.billing);
+        self.end(hold);
         if tariff.billing == BillingType::Prepaid {
             self.grants.settle(hold.life, hold.amount);
         }
@@ -173,10 +173,7 @@ impl Whole {
     }
 
     pub(super) fn release(&mut self, hold: &Hold) {
-        let tally =
-            self.tallies.iter().find(|tally| tally.register(hold.life, hold.slot).is_some());
-        let billing = tally.map_or(BillingType::Prepaid, |tally| tally.tariff.billing);
-        self.end(hold, billing);
+        self.end(hold);
     }
 
     pub(super) fn snapshot(
@@ -252,6 +249,11 @@ impl Whole {
     pub(super) fn units(&self) -> Result<Vec<(Arc<Tariff>, Units)>, RatingError> {
         let counted = |tally: &Tally| Ok((Arc::clone(&tally.tariff), tally.units()?));
         self.tallies.iter().map(counted).collect()
+    }
+
+    /// Open calls on meters of a billing type.
+    pub(super) fn open_of(&self, billing: BillingType) -> u32 {
+        self.holds.iter().map(|held| held.calls.of(billing)).sum()
     }
 
     pub(super) fn held_by(&self, life: Life) -> Money {
@@ -350,7 +352,7 @@ impl Whole {
     }
 
     /// Ends a hold; its amount is available again.
-    fn end(&mut self, hold: &Hold, billing: BillingType) {
+    fn end(&mut self, hold: &Hold) {
         let place = self
             .holds
             .iter()
@@ -358,9 +360,8 @@ impl Whole {
             .expect("a hold is listed until it ends");
         let held = &mut self.holds[place];
         held.amount = held.amount.minus(hold.amount).expect("a sum is at least its part");
-        held.calls -= 1;
-        held.prepaid -= u32::from(billing == BillingType::Prepaid);
-        if held.calls == 0 {
+        held.calls.end(hold.billing);
+        if held.calls.total() == 0 {
             self.holds.swap_remove(place);
         }
         self.open -= 1;

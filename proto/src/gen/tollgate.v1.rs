@@ -68,12 +68,17 @@ pub struct RatePlanRevision {
     #[prost(message, optional, tag = "5")]
     pub free_units: ::core::option::Option<Units>,
 }
+/// Who pays for units, if anybody. The billing type of a developer is one of the first two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum BillingType {
     Unspecified = 0,
     Prepaid = 1,
     Postpaid = 2,
+    /// Let through in shadow mode, where it would have passed: never paid.
+    Shadow = 3,
+    /// Let through in shadow mode, where it would have been refused: never paid.
+    ShadowRefused = 4,
 }
 impl BillingType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -85,6 +90,8 @@ impl BillingType {
             Self::Unspecified => "BILLING_TYPE_UNSPECIFIED",
             Self::Prepaid => "PREPAID",
             Self::Postpaid => "POSTPAID",
+            Self::Shadow => "SHADOW",
+            Self::ShadowRefused => "SHADOW_REFUSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -93,6 +100,8 @@ impl BillingType {
             "BILLING_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
             "PREPAID" => Some(Self::Prepaid),
             "POSTPAID" => Some(Self::Postpaid),
+            "SHADOW" => Some(Self::Shadow),
+            "SHADOW_REFUSED" => Some(Self::ShadowRefused),
             _ => None,
         }
     }
@@ -1098,6 +1107,9 @@ pub struct Plan {
     pub currency: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub window: ::core::option::Option<Window>,
+    /// Calls under it are in shadow mode: counted, never refused, never paid.
+    #[prost(bool, tag = "4")]
+    pub is_shadow: bool,
 }
 /// From start_ms (included) to end_ms (not included; 0: no end).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2085,6 +2097,9 @@ pub struct OwnPlan {
     pub currency: ::prost::alloc::string::String,
     #[prost(bool, tag = "6")]
     pub is_subscribed: bool,
+    /// Calls under it are counted, never refused and never paid.
+    #[prost(bool, tag = "7")]
+    pub is_shadow: bool,
 }
 /// Units of one day (UTC) on one product.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -111,7 +111,9 @@ impl World {
             | EntryKind::SuspenseCharge
             | EntryKind::SuspenseWriteOff
             | EntryKind::Usage
-            | EntryKind::PostpaidFee => 0,
+            | EntryKind::PostpaidFee
+            | EntryKind::ShadowCheckpoint
+            | EntryKind::ShadowFee => 0,
         });
         // What was counted since a retirement was planned is cut off.
         if change.ceilings.values().flatten().any(|row| row.is_retired) {

@@ -75,7 +75,9 @@ impl World {
                 let billing = &mut self.tariffs.billing[w];
                 *billing = match billing {
                     BillingType::Prepaid => BillingType::Postpaid,
-                    BillingType::Postpaid => BillingType::Prepaid,
+                    BillingType::Postpaid => BillingType::Shadow,
+                    BillingType::Shadow => BillingType::ShadowRefused,
+                    BillingType::ShadowRefused => BillingType::Prepaid,
                 };
                 self.spread_news();
             }

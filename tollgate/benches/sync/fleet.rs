@@ -185,14 +185,24 @@ async fn drive(gateway: Arc<Metered>, mut streams: Vec<Stream>, shared: Arc<Shar
             while let Some(key) = stream.due() {
                 let consumer_key = Some(key);
                 let (proxy, method) = (&proxy, &method);
-                let head = CallHead { proxy, proxy_index: 0, method, path: "/", consumer_key };
+                let head = CallHead {
+                    proxy,
+                    proxy_index: 0,
+                    method,
+                    path: "/",
+                    consumer_key,
+                    failed: None,
+                };
                 match gateway.decide(&head) {
                     Decision::Admit(hold) => open.push_back((now + OPEN, hold)),
                     Decision::Missing(missing) if fetches.len() < FETCHES_MAX => {
                         let gateway = Arc::clone(&gateway);
                         fetches.spawn(async move { gateway.fetch(missing).await.is_ok() });
                     }
-                    Decision::Missing(_) | Decision::Refuse(_) | Decision::Unpriced => {}
+                    Decision::Missing(_)
+                    | Decision::Shadow { .. }
+                    | Decision::Refuse(_)
+                    | Decision::Unpriced => {}
                 }
             }
         }

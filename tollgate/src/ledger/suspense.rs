@@ -8,8 +8,8 @@ use serde_json::json;
 use tollgate_ledger_store::book::Book;
 use tollgate_ledger_store::ledger::Suspense;
 use tollgate_ledger_store::{Clock, RateSource, SystemClock};
+use tollgate_metering::WalletId;
 use tollgate_metering::booking::{Booking, Resolution};
-use tollgate_metering::{BillingType, WalletId};
 
 use super::CommandError;
 use super::open::{Access, Store};
@@ -100,10 +100,7 @@ pub(super) async fn wallets(store: &Store) -> Result<Vec<WalletId>, CommandError
 /// The whole name of a register: what `list` shows is what `charge` takes.
 fn id_of(row: &Suspense) -> String {
     let meter = &row.meter;
-    let billing = match meter.billing {
-        BillingType::Prepaid => "prepaid",
-        BillingType::Postpaid => "postpaid",
-    };
+    let billing = meter.billing.as_str();
     format!(
         "{}/{}/{}/{}/{billing}/{}/{}/{}",
         meter.wallet,

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use crate::support::api::{Answer, Portal, get, nanos};
 use crate::support::parts::{Developer, Gateway, Node, Site};
 use crate::support::upstream::Upstream;
-use crate::support::{DEADLINE, now};
+use crate::support::{DEADLINE, eventually, now};
 
+/// Nanos of one.
+const UNIT: i128 = 1_000_000_000;
 /// What is promised.
 const PROMISED: Duration = Duration::from_secs(1);
 
@@ -199,4 +201,53 @@ async fn the_owner_of_a_key_sees_its_own_balance_on_a_gateway() {
     assert!(nanos(balance) <= nanos("100") && nanos(balance) > nanos("90"), "{body}");
     let stranger = get(&url, &[("x-api-key", "nobody's")]).await;
     assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+}
+
+/// A plan that is far too dear is tried, bites, and nothing of the trial is ever paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_in_shadow_mode_refuses_and_charges_nobody_on_any_gateway_within_a_second() {
+    let fleet = Fleet::warm().await;
+    let portal = &fleet.developer.portal;
+    let list = "/apiproducts/orders/rateplans?expand=true";
+    let plans: Value =
+        serde_json::from_str(&portal.send(Method::GET, list, None).await.unwrap().body).unwrap();
+    let mut plan = plans["ratePlans"][0].clone();
+    let path = format!("/apiproducts/orders/rateplans/{}", plan["name"].as_str().unwrap());
+    plan["shadow"] = json!(true);
+    plan["consumptionPricingRates"][0]["fee"] = json!({"units": "30"});
+    let answered = fleet.change(Method::PUT, &path, &plan).await;
+    let is_free = |answer: &Answer| told(answer, "tollgate-cost") == Some("0");
+    fleet.takes_effect("shadow mode", answered, is_free).await;
+    let url = fleet.gateways[0].url();
+    for _ in 0..10 {
+        let answer = get(&url, &[("x-api-key", &fleet.developer.key)]).await;
+        assert_eq!((answer.status, is_free(&answer)), (StatusCode::OK, true), "{answer:?}");
+    }
+    // Three of 30 would have been paid from less than 100 on this gateway, the others refused.
+    let report = format!("/developers/{}/reports/charges", portal.developer);
+    let totals = async || {
+        let body = portal.send(Method::GET, &report, None).await?.body;
+        let report: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+        let total = report["totals"][0].clone();
+        let text = |name: &str| total[name].as_str().map(nanos).ok_or_else(|| total.to_string());
+        Ok::<_, String>((text("shadowCharges")?, text("shadowRefusedUnits")?, text("charges")?))
+    };
+    eventually("every call of the trial is in the reports", || async {
+        let (charged, refused, _) = totals().await?;
+        let units = charged / 30 + refused;
+        let is_told = units >= 13 * UNIT && charged >= 90 * UNIT && refused >= 7 * UNIT;
+        if is_told { Ok(()) } else { Err(format!("{charged} and {refused} units")) }
+    })
+    .await;
+
+    // The trial ends: each gateway's first call is paid, and nothing else was.
+    plan["shadow"] = json!(false);
+    let (trial, _, before) = totals().await.unwrap();
+    let answered = fleet.change(Method::PUT, &path, &plan).await;
+    let is_paid = |answer: &Answer| told(answer, "tollgate-cost") == Some("30");
+    fleet.takes_effect("the end of shadow mode", answered, is_paid).await;
+    portal.balance_becomes(100 * UNIT - before - 90 * UNIT).await;
+    let (still, _, charges) = totals().await.unwrap();
+    assert!(still >= trial, "what was tried stays told");
+    assert_eq!(charges, before + 90 * UNIT);
 }

@@ -42,6 +42,8 @@ struct Plan<'a> {
     revision: u32,
     currency: &'a str,
     is_subscribed: bool,
+    /// Calls under it are counted and not paid.
+    is_shadow: bool,
 }
 
 #[derive(Serialize)]
@@ -130,6 +132,7 @@ fn plan(wire: &v1::OwnPlan) -> Option<Plan<'_>> {
         revision: wire.revision,
         currency: &wire.currency,
         is_subscribed: wire.is_subscribed,
+        is_shadow: wire.is_shadow,
     })
 }
 
@@ -156,6 +159,8 @@ const fn billing(wire: v1::BillingType) -> &'static str {
     match wire {
         v1::BillingType::Prepaid => "PREPAID",
         v1::BillingType::Postpaid => "POSTPAID",
+        v1::BillingType::Shadow => "SHADOW",
+        v1::BillingType::ShadowRefused => "SHADOW_REFUSED",
         v1::BillingType::Unspecified => "BILLING_TYPE_UNSPECIFIED",
     }
 }

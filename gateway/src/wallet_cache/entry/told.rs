@@ -48,6 +48,7 @@ impl WalletHold {
         };
         let is_paid = tariff.billing == BillingType::Prepaid;
         let view = if is_paid { entry.view() } else { None };
+        let cost = if tariff.billing.is_shadow() { Some(Money::ZERO) } else { cost };
         Some(SettledCall { cost, view, receipt })
     }
 }

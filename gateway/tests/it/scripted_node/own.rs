@@ -40,6 +40,7 @@ impl Own for NodeInner {
             revision: 1,
             currency: currency.clone(),
             is_subscribed: true,
+            is_shadow: false,
         };
         let usage = v1::OwnUsage {
             day: 20_783,

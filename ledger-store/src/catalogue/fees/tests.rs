@@ -71,6 +71,7 @@ fn bought(product: &Product, now: UnixMillis, end: Option<UnixMillis>) -> Subscr
         first_fee: offer.first_fee,
         first_period: Some(offer.first.number()),
         next_period: Some(offer.next.number()),
+        is_shadow: offer.is_shadow,
         is_pending: false,
         is_fee_back_due: false,
         created_at: now,

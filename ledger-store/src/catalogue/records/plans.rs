@@ -193,6 +193,10 @@ pub struct PlanTerms {
     pub flat: Option<FlatPrice>,
     /// Whether it is in force within its window.
     pub state: PlanState,
+    /// Whether it is in shadow mode: its calls and fees are counted, never refused and never paid.
+    /// `None` says nothing: a new plan is not, one that is replaced stays what it was.
+    #[serde(default)]
+    pub shadow: Option<bool>,
     /// Beginning of its window.
     #[serde(with = "text::millis_option")]
     pub start: Option<UnixMillis>,

@@ -66,7 +66,8 @@ impl Process {
         }
         let wallet = wallet_id(developer.id, eur());
         let (fees, by) = (begun.purchase_fees(), booking("any"));
-        self.book.purchase(wallet, &by, &fees, developer.billing).await?;
+        let billing = begun.purchase_billing(developer.billing);
+        self.book.purchase(wallet, &by, &fees, billing).await?;
         Ok(self.catalogue.activate_subscription(ACME, developer, &begun, now).await?)
     }
 
@@ -167,17 +168,15 @@ async fn a_purchase_that_was_cut_is_paid_and_in_force_or_neither() {
                 process.pass(now).await;
                 process.pass(now.plus(PURCHASE_PATIENCE)).await;
                 let (active, pending) = desk.subscriptions(&developer).await;
-                let kind = match billing {
-                    BillingType::Prepaid => EntryKind::Fee,
-                    BillingType::Postpaid => EntryKind::PostpaidFee,
-                };
+                let is_prepaid = billing == BillingType::Prepaid;
+                let kind = if is_prepaid { EntryKind::Fee } else { EntryKind::PostpaidFee };
                 let fees = desk.entries(developer.id, kind).await;
                 let sum = fees.iter().map(|fee| fee.amount.nanos()).sum::<i128>();
                 assert_eq!(pending, 0, "cut after {writes} writes");
                 // 4 and nine days of 30.
                 assert_eq!(sum, active as i128 * 13_000_000_000, "cut after {writes} writes");
                 assert!(active == 1 || (active == 0 && !is_bought_again));
-                let left = if billing == BillingType::Prepaid { sum } else { 0 };
+                let left = if is_prepaid { sum } else { 0 };
                 assert_eq!(desk.balance(&developer).await.nanos(), 20_000_000_000 - left);
                 if cut.is_ok() {
                     has_ended = true;
@@ -319,6 +318,33 @@ async fn an_expired_subscription_is_not_charged_and_who_pays_later_is_not_debite
     process.catalogue.expire_subscription(ACME, &developer, &id, ended).await.unwrap();
     process.pass(MARCH).await;
     assert_eq!(desk.entries(developer.id, EntryKind::PostpaidFee).await.len(), 2);
+}
+
+/// A plan is tried in shadow mode and bites in the middle of December: what it cost before is noted,
+/// and never booked again.
+#[tokio::test]
+async fn fees_of_a_plan_in_shadow_mode_are_noted_and_paid_from_the_next_on_once_it_bites() {
+    let desk = Desk::open().await;
+    let tried = PlanTerms { shadow: Some(true), ..terms("4", "30") };
+    let developer = desk.shop(&tried, BillingType::Prepaid, "40").await;
+    let process = desk.process();
+    process.buy(&developer, NOON).await.unwrap();
+    process.pass(DECEMBER).await;
+    let product = process.catalogue.product(ACME, "weather").await.unwrap();
+    let (id, bitten) = (product.plans[0].id.to_string(), DECEMBER.plus(FEE_PATIENCE));
+    let live = PlanTerms { shadow: Some(false), ..tried };
+    process.catalogue.update_plan(ACME, "weather", &id, &live, bitten).await.unwrap();
+    process.pass(bitten).await;
+    assert_eq!(desk.balance(&developer).await, money("40"));
+    process.pass(JANUARY).await;
+    assert_eq!(desk.balance(&developer).await, money("10"));
+    let amounts = async |kind| {
+        let fees = desk.entries(developer.id, kind).await;
+        fees.iter().map(|fee| fee.amount.to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let noted = ["30", "4", "9"].map(str::to_owned).into();
+    assert_eq!(amounts(EntryKind::ShadowFee).await, noted);
+    assert_eq!(amounts(EntryKind::Fee).await, ["30".to_owned()].into());
 }
 
 /// A fee of a strict wallet leaves what gateways may spend alone, for an hour.

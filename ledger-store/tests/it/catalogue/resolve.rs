@@ -1,6 +1,6 @@
 //! What a gateway is told of a key.
 
-use tollgate_ledger_store::catalogue::records::{OperationConfig, ProductTerms};
+use tollgate_ledger_store::catalogue::records::{OperationConfig, PlanTerms, ProductTerms};
 use tollgate_ledger_store::catalogue::{Operation, Window};
 use tollgate_metering::{BillingType, Units};
 
@@ -50,6 +50,33 @@ async fn who_pays_later_has_a_wallet_to_be_metered_on() {
     let wallets = one.unwrap().wallets;
     assert_eq!(wallets.len(), 1);
     assert_eq!(other.unwrap().wallets, wallets);
+}
+
+#[tokio::test]
+async fn a_plan_in_shadow_mode_says_so_and_has_a_wallet_to_be_metered_on() {
+    let desk = Desk::open().await;
+    desk.developer("ada@example.com").await;
+    let catalogue = &desk.catalogue;
+    let developer =
+        catalogue.set_billing(ACME, "ada@example.com", BillingType::Prepaid, NOON).await.unwrap();
+    desk.product("weather").await;
+    let terms = |shadow| PlanTerms { shadow, ..published("1", 0, None) };
+    let plan = desk.plan("weather", &terms(Some(true))).await.unwrap();
+    let app = desk.app(&developer, "shop", &["weather"]).await;
+    let told = async || {
+        let caller = desk.resolve(&app).await.unwrap();
+        let told = &caller.products[0].plans[0];
+        (told.is_shadow, told.revision, caller.wallets.len())
+    };
+    assert_eq!(told().await, (true, 1, 1));
+    let id = plan.id.to_string();
+    let replace = async |shadow| {
+        catalogue.update_plan(ACME, "weather", &id, &terms(shadow), NOON).await.unwrap();
+    };
+    replace(None).await;
+    assert_eq!(told().await, (true, 1, 1), "who does not know of it does not end it");
+    replace(Some(false)).await;
+    assert_eq!(told().await, (false, 1, 1), "no price changed");
 }
 
 #[tokio::test]

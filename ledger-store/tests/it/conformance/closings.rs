@@ -7,6 +7,7 @@ use tollgate_ledger_store::RegisterCell::{Live, Recovered};
 use tollgate_ledger_store::book::{HORIZON_AGE, PURGE_DELAY};
 use tollgate_ledger_store::ledger::Suspense;
 use tollgate_ledger_store::{Book, BookError, Ledger};
+use tollgate_metering::account::MeterTotals;
 use tollgate_metering::balance::PERIOD_GRACE;
 use tollgate_metering::booking::{BookingError, Resolution};
 use tollgate_metering::{
@@ -153,6 +154,39 @@ pub(crate) async fn a_postpaid_checkpoint_leaves_the_balance_alone<B: Backend>()
     assert_eq!(account.header.settled, Money::ZERO);
     assert_eq!(account.meters[&postpaid].closed_charge, money("7"));
     assert_eq!(balance(&book, wallet).await, money("100"));
+}
+
+/// What was let through in shadow mode goes the way of all units, and leaves the balance alone.
+pub(crate) async fn shadow_units_are_folded_closed_and_kept_and_never_paid<B: Backend>() {
+    let backend = B::fresh().await;
+    let ledger = backend.ledger();
+    let wallet = funded(&ledger).await;
+    let shadow = Meter { billing: BillingType::Shadow, ..meter(wallet) };
+    let refused = Meter { billing: BillingType::ShadowRefused, ..shadow };
+    let by = incarnation(NOON);
+    let rows = [write(shadow, by, Live, "7", 1_000), write(refused, by, Live, "50", 1_000)];
+    report(&*ledger, &rows).await;
+    let found = read(&*ledger, wallet).await.registers;
+    assert_eq!((found[&(shadow, by)].live, found[&(refused, by)].live), (units("7"), units("50")));
+    let horizon = shadow.period.end().plus(PERIOD_GRACE);
+    let clock = Arc::new(TestClock::at(horizon.plus(HORIZON_AGE)));
+    let book = book_at(Arc::clone(&ledger), Prices::flat("1"), clock);
+    assert_eq!(balance(&book, wallet).await, money("100"));
+    book.fold_dead(wallet, |incarnation| incarnation.born < horizon).await.unwrap();
+    book.close_period(wallet, shadow.period, "closing").await.unwrap();
+    assert!(book.raise_horizon(wallet, horizon).await.unwrap());
+    let account = read(&*backend.another().await, wallet).await.account;
+    let kept = |meter| {
+        let totals: &MeterTotals = &account.meters[meter];
+        (totals.settled_units, totals.closed_charge)
+    };
+    assert_eq!(kept(&shadow), (units("7"), money("7")));
+    assert_eq!(kept(&refused), (units("50"), Money::ZERO));
+    assert_eq!(account.header.settled, Money::ZERO);
+    assert_eq!(balance(&book, wallet).await, money("100"));
+    let entries = ledger.entries(account.header.developer, None, 100).await.unwrap();
+    let noted = entries.iter().filter(|entry| entry.kind == EntryKind::ShadowCheckpoint);
+    assert_eq!(noted.map(|entry| entry.amount).collect::<Vec<_>>(), [money("7")]);
 }
 
 /// Rule 6: the horizon waits for what would be lost, then the past is removed an hour later and

@@ -46,7 +46,10 @@ pub(crate) async fn an_account_comes_back_as_it_was_committed<B: Backend>() {
         checkpoints: 7,
     };
     change.meters.insert(prepaid, totals);
-    change.meters.insert(postpaid, MeterTotals { checkpoints: 1, ..MeterTotals::default() });
+    for billing in BillingType::ALL {
+        let outside = Meter { billing, revision: 2, ..prepaid };
+        change.meters.insert(outside, MeterTotals { checkpoints: 1, ..MeterTotals::default() });
+    }
     change.cells.insert((prepaid, ended), Cell { folded: units("2.5"), cut: Some(units("2.5")) });
     change.cells.insert((postpaid, other), Cell { folded: units("0.000000001"), cut: None });
     change.ceilings.insert(ended, Some(ceiling));

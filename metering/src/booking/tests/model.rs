@@ -55,10 +55,12 @@ struct World {
     bookings: u32,
 }
 
-/// Three revisions of a prepaid line and one postpaid meter.
-fn meters() -> [Meter; 4] {
+/// Three revisions of a prepaid line, one meter of each other billing type.
+fn meters() -> [Meter; 6] {
     let prepaid = |revision| meter(BillingType::Prepaid, revision);
-    [prepaid(1), prepaid(2), prepaid(3), meter(BillingType::Postpaid, 3)]
+    let [_, outside @ ..] = BillingType::ALL.map(|billing| meter(billing, 3));
+    let [postpaid, shadow, refused] = outside;
+    [prepaid(1), prepaid(2), prepaid(3), postpaid, shadow, refused]
 }
 
 /// Two incarnations that a horizon can leave behind, two that it never does.

@@ -14,6 +14,8 @@ enum Step {
     Calls(u32),
     /// Calls that were admitted before the newest switch and are reported now.
     Late(u32),
+    /// Calls and a fee under a plan in shadow mode.
+    Shadow(u32),
     Switch,
     /// A repetition of the newest transfer, by somebody who did not hear of it.
     TransferAgain,
@@ -41,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         (1..1_000_000u32).prop_map(Step::Fee),
         (1..50u32).prop_map(Step::Calls),
         (1..50u32).prop_map(Step::Late),
+        (1..50u32).prop_map(Step::Shadow),
         Just(Step::Switch),
         Just(Step::TransferAgain),
         Just(Step::Close),
@@ -51,6 +54,7 @@ fn other(billing: BillingType) -> BillingType {
     match billing {
         BillingType::Prepaid => BillingType::Postpaid,
         BillingType::Postpaid => BillingType::Prepaid,
+        BillingType::Shadow | BillingType::ShadowRefused => panic!("nobody's billing type"),
     }
 }
 
@@ -125,12 +129,22 @@ impl World {
                         self.postpaid_fees += amount.nanos();
                         postpaid_fee(account, registers, rates, &id, amount)
                     }
+                    BillingType::Shadow | BillingType::ShadowRefused => {
+                        panic!("nobody's billing type")
+                    }
                 };
                 assert!(self.commit(change.unwrap()));
             }
             Step::Calls(calls) => self.count(self.billing, *calls),
             Step::Late(calls) if self.switches > 0 => self.count(other(self.billing), *calls),
             Step::Late(_) => {}
+            Step::Shadow(calls) => {
+                let amount = nanos(i128::from(*calls)).unwrap();
+                let change = shadow_fee(account, registers, rates, &id, amount).unwrap();
+                assert!(self.commit(change));
+                self.count(BillingType::Shadow, *calls);
+                self.count(BillingType::ShadowRefused, *calls);
+            }
             Step::Switch => {
                 self.billing = other(self.billing);
                 if self.billing == BillingType::Postpaid {

@@ -98,7 +98,9 @@ impl World {
                 | EntryKind::PostpaidCheckpoint
                 | EntryKind::Limit
                 | EntryKind::Usage
-                | EntryKind::PostpaidFee => {
+                | EntryKind::PostpaidFee
+                | EntryKind::ShadowCheckpoint
+                | EntryKind::ShadowFee => {
                     self.truth.payments.remove(&id);
                     continue;
                 }

@@ -27,10 +27,8 @@ async fn accepted(desk: &Desk, process: &Process, developer: &Developer) -> Vec<
 #[tokio::test]
 async fn what_is_taken_back_before_it_begins_costs_nothing() {
     for billing in [BillingType::Prepaid, BillingType::Postpaid] {
-        let kind = match billing {
-            BillingType::Prepaid => EntryKind::Fee,
-            BillingType::Postpaid => EntryKind::PostpaidFee,
-        };
+        let is_prepaid = billing == BillingType::Prepaid;
+        let kind = if is_prepaid { EntryKind::Fee } else { EntryKind::PostpaidFee };
         let mut has_ended = false;
         for writes in 0..WRITES_MAX {
             let desk = Desk::open().await;
