@@ -123,8 +123,7 @@ pub fn step(currency: Currency) -> i64 {
 pub fn to_minor(amount: Money, currency: Currency) -> Result<i64, AmountError> {
     let each = nanos_of_one(currency);
     let step = step(currency);
-    let steps = i128::from(step) * each;
-    if amount.nanos() % steps != 0 {
+    if amount.nanos() % step_nanos(currency) != 0 {
         let step = money(step, currency);
         return Err(AmountError::Fraction { amount, currency, step });
     }
@@ -141,9 +140,7 @@ pub fn to_minor(amount: Money, currency: Currency) -> Result<i64, AmountError> {
 /// [`AmountError`].
 pub fn payment(amount: Money, currency: Currency) -> Result<i64, AmountError> {
     let minor = to_minor(amount, currency)?;
-    let text = currency.to_string();
-    let listed = CHARGE_MIN.iter().find(|(name, _)| *name == text);
-    let least = listed.map_or_else(|| step(currency), |(_, least)| *least);
+    let least = least(currency);
     if minor < least {
         let least = money(least, currency);
         return Err(AmountError::TooSmall { amount, currency, least });
@@ -153,6 +150,20 @@ pub fn payment(amount: Money, currency: Currency) -> Result<i64, AmountError> {
         return Err(AmountError::TooLarge { amount, currency, most });
     }
     Ok(minor)
+}
+
+/// The least that one payment may be, in smallest parts: what is listed, else one step.
+#[must_use]
+pub fn least(currency: Currency) -> i64 {
+    let text = currency.to_string();
+    let listed = CHARGE_MIN.iter().find(|(name, _)| *name == text);
+    listed.map_or_else(|| step(currency), |(_, least)| *least)
+}
+
+/// The smallest step of an amount, in nanos.
+#[must_use]
+pub fn step_nanos(currency: Currency) -> i128 {
+    i128::from(step(currency)) * nanos_of_one(currency)
 }
 
 /// An amount that Stripe tells, exactly.

@@ -1,7 +1,9 @@
 //! Why billing did not do what was asked, split by what the caller does next.
 
 use tollgate_ledger_store::book::BookError;
+use tollgate_ledger_store::charges::ChargesError;
 use tollgate_ledger_store::{CatalogueError, LedgerError};
+use tollgate_metering::rating::RatingError;
 
 use crate::connector::ConnectorError;
 use crate::currency::AmountError;
@@ -64,6 +66,9 @@ pub enum BillingError {
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// A sum is out of range, or prices are unknown.
+    #[error(transparent)]
+    Rating(#[from] RatingError),
     /// The ledger refused or failed to book.
     #[error(transparent)]
     Book(#[from] BookError),
@@ -91,5 +96,17 @@ impl BillingError {
     /// Something that is there already.
     pub fn exists(what: &'static str, name: impl ToString, inside: impl ToString) -> BillingError {
         BillingError::Exists { what, name: name.to_string(), inside: inside.to_string() }
+    }
+}
+
+impl From<ChargesError> for BillingError {
+    fn from(error: ChargesError) -> BillingError {
+        match error {
+            ChargesError::TooMuch { .. } => BillingError::Precondition(error.to_string()),
+            ChargesError::Contended => BillingError::Contended { what: "wallet" },
+            ChargesError::Rating(error) => BillingError::Rating(error),
+            ChargesError::Catalogue(error) => BillingError::Catalogue(error),
+            ChargesError::Ledger(error) => BillingError::Ledger(error),
+        }
     }
 }

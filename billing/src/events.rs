@@ -39,10 +39,18 @@ enum Topic {
     Payment,
     /// A refund or a dispute, of a payment that may be a top-up.
     Takeback,
+    /// An invoice, which may be of a developer who pays later.
+    Invoice,
 }
 
 /// The types that somebody acts on; others are answered and forgotten.
 const TYPES: &[(&str, Topic)] = &[
+    ("invoice.finalized", Topic::Invoice),
+    ("invoice.paid", Topic::Invoice),
+    ("invoice.payment_failed", Topic::Invoice),
+    ("invoice.payment_action_required", Topic::Invoice),
+    ("invoice.voided", Topic::Invoice),
+    ("invoice.marked_uncollectible", Topic::Invoice),
     ("payment_intent.succeeded", Topic::Payment),
     ("payment_intent.payment_failed", Topic::Payment),
     ("payment_intent.processing", Topic::Payment),
@@ -217,6 +225,7 @@ impl Billing {
     ) -> Result<(), BillingError> {
         match topic {
             Topic::Payment => self.settle_event(integration, event, Look::Payment).await,
+            Topic::Invoice => self.note_invoice_event(integration, &event.object).await,
             Topic::Takeback => self.settle_event(integration, event, Look::Takebacks).await,
         }
     }

@@ -28,6 +28,7 @@ pub mod customers;
 pub mod dunning;
 pub mod events;
 pub mod integrations;
+pub mod invoices;
 pub mod jobs;
 pub mod lease;
 pub mod publishing;

@@ -62,6 +62,8 @@ impl Billing {
         ));
         workers.spawn(repeat(self.clone(), "top-ups", intervals.top_ups, Billing::work_top_ups));
         workers.spawn(repeat(self.clone(), "events", intervals.top_ups, Billing::work_events));
+        let invoices = repeat(self.clone(), "invoices", intervals.invoices, Billing::work_invoices);
+        workers.spawn(invoices);
         tracing::debug!(?intervals, "billing works");
         stopping.cancelled().await;
         workers.shutdown().await;

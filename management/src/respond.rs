@@ -203,7 +203,9 @@ fn billing_kind(error: &BillingError) -> Kind {
             "INTERNAL",
             Some("tollgate.billing.secret_unreadable"),
         ),
-        BillingError::Book(_) => kind(Http::INTERNAL_SERVER_ERROR, "INTERNAL", None),
+        BillingError::Book(_) | BillingError::Rating(_) => {
+            kind(Http::INTERNAL_SERVER_ERROR, "INTERNAL", None)
+        }
         BillingError::Catalogue(error) => catalogue_kind(error),
         BillingError::Ledger(error) => ledger_kind(error),
     }

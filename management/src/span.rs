@@ -70,9 +70,7 @@ pub(crate) fn text(day: Day) -> String {
 
 /// The period that `YYYY-MM` names.
 fn period(text: &str) -> Option<Period> {
-    let (year, month) = (digits(text.get(..4)?)?, digits(text.get(5..)?)?);
-    let is_shaped = text.len() == 7 && text.as_bytes()[4] == b'-' && (1..=12).contains(&month);
-    is_shaped.then(|| Period::from_number(year * 12 + month - 1)).flatten()
+    text.parse().ok()
 }
 
 fn date(text: &str) -> Option<Day> {

@@ -1,6 +1,7 @@
 //! Points in time and billing periods. There is no clock here: times are passed in.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Milliseconds of a day.
@@ -15,6 +16,11 @@ pub struct UnixMillis(pub i64);
 /// Counted in months since January of year 0; range: the years 1970 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(u32);
+
+/// Text that is not a month as [`Period`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a month as in 2026-11")]
+pub struct PeriodError;
 
 // === impl UnixMillis ===
 
@@ -108,6 +114,26 @@ impl fmt::Display for Period {
     }
 }
 
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    /// Reads `2026-11`.
+    fn from_str(text: &str) -> Result<Period, PeriodError> {
+        let digits = |text: &str| {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse::<u32>().ok()).flatten()
+        };
+        let (year, month) = text.split_once('-').ok_or(PeriodError)?;
+        let (is_shaped, year) = (year.len() == 4 && month.len() == 2, digits(year));
+        match (year, digits(month)) {
+            (Some(year), Some(month @ 1..=12)) if is_shaped => {
+                Period::from_number(year * 12 + month - 1).ok_or(PeriodError)
+            }
+            _ => Err(PeriodError),
+        }
+    }
+}
+
 /// Days from 1970-01-01 to the first of `month` (1 to 12) of `year`, proleptic Gregorian.
 ///
 /// Years are counted from March, so that the leap day is the last of its year.
@@ -190,6 +216,7 @@ mod tests {
             proptest::prop_assert!(period.start().0 <= ms && ms < period.end().0);
             proptest::prop_assert_eq!(Period::from_number(period.number()), Some(period));
             proptest::prop_assert_eq!(Period::of(period.end()).number(), period.number() + 1);
+            proptest::prop_assert_eq!(period.to_string().parse(), Ok(period));
         }
     }
 }

@@ -169,6 +169,7 @@ fn is_of_the_store(error: &BillingError) -> bool {
         | BillingError::Vault(_)
         | BillingError::Connector(_)
         | BillingError::Signature(_)
+        | BillingError::Rating(_)
         | BillingError::Book(_) => false,
     }
 }

@@ -101,6 +101,17 @@ impl Site {
         Places { sqlite, clock, transport }.billing(self.simulator.url(), process)
     }
 
+    /// A process that lives, over another ledger.
+    pub(crate) fn over(&self, sqlite: &Arc<SqliteLedger>) -> Billing {
+        let (clock, transport) = (&self.clock, &self.transport);
+        Places { sqlite, clock, transport }.billing(self.simulator.url(), &Mortal::new(None))
+    }
+
+    /// The time by our clock.
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
     /// Moves our clock and Stripe's.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);

@@ -4,4 +4,5 @@
 
 mod fault;
 mod harness;
+mod invoices;
 mod topups;
